@@ -1,0 +1,144 @@
+"""What one run depends on, as one frozen tree: read once at the edge, written into every trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from difflib import get_close_matches
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import JsonValue
+
+DTYPES = ("auto", "float32", "bfloat16")
+
+
+class ConfigError(ValueError):
+    """A setting that no run can have: one line, with what to do."""
+
+
+class Part(StrEnum):
+    """Parts that `--without` switches off, so that the worth of each shows in one command."""
+
+    INJECTION = "injection"
+    """No asking again with the violated rule in the prompt."""
+    DIAL = "dial"
+    """The dial stays at 0."""
+    CHOOSE = "choose"
+    """No fall back on the most probable compliant action."""
+    SHIELD = "shield"
+    """Verdicts are recorded but bind nothing: the first proposal is executed."""
+    RULES = "rules"
+    """No rulebook in the prompt; the check stays."""
+    MESSAGES = "messages"
+    """Agents neither send nor receive."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoreConfig:
+    """Which core proposes, and where it runs."""
+
+    model: Path | None = None
+    """A model directory; None = the core that ships."""
+    device: str = "auto"
+    """`auto` (CUDA where torch sees it), `cpu` or `cuda:N`."""
+    dtype: str = "auto"
+    """`auto` (float32 on a CPU, else what the model was saved in), `float32` or `bfloat16`."""
+    threads: int = 1
+    """CPU threads of the core, 1 or more; sums keep their order with 1."""
+
+    def __post_init__(self) -> None:
+        is_cuda = self.device == "cuda" or (self.device.startswith("cuda:") and self.device[5:].isdigit())
+        if not (self.device in ("auto", "cpu") or is_cuda):
+            raise ConfigError(f"expected a device auto, cpu or cuda:N, got `{self.device}`; correct --device")
+        if self.dtype not in DTYPES:
+            raise ConfigError(f"expected a dtype among {', '.join(DTYPES)}, got `{self.dtype}`; correct --dtype")
+        if self.threads < 1:
+            raise ConfigError(f"expected 1 thread or more, got `{self.threads}`; correct --threads")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BusConfig:
+    """How agents reach each other."""
+
+    kind: Literal["local", "mqtt"] = "local"
+    """`local` = in this process; `mqtt` = over a broker on loopback, started for the run."""
+    broker: str | None = None
+    """`mqtt://host:port` of a broker that runs already; only with `mqtt`."""
+
+    def __post_init__(self) -> None:
+        if self.broker is None:
+            return
+        if self.kind != "mqtt":
+            raise ConfigError("expected --bus mqtt beside --broker, got --bus local; add --bus mqtt or drop --broker")
+        _ = self.address
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host and port of the broker; None = start one.
+
+        Raises:
+            ConfigError: a broker that is no `mqtt://host:port`.
+        """
+        if self.broker is None:
+            return None
+        wrong = ConfigError(f"expected a broker like mqtt://localhost:1883, got `{self.broker}`; correct --broker")
+        try:
+            parts = urlsplit(self.broker)
+            host, port = parts.hostname, parts.port if parts.port is not None else 1883
+        except ValueError:
+            raise wrong from None
+        if parts.scheme != "mqtt" or not host or parts.path.strip("/") or parts.query or parts.username:
+            raise wrong
+        return host, port
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """All settings of a run; equal settings and an equal core give equal decisions."""
+
+    scenario: str
+    """Name of a shipped scenario, or path of a scenario file."""
+    seed: int = 0
+    """Root of all randomness, 0 or more; episode k starts from seed + k."""
+    episodes: int = 1
+    """Episodes, 1 or more."""
+    core: CoreConfig = field(default_factory=CoreConfig)
+    bus: BusConfig = field(default_factory=BusConfig)
+    without: frozenset[Part] = frozenset()
+    """Parts switched off."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**31:
+            raise ConfigError(f"expected a seed from 0 to 2147483647, got `{self.seed}`; correct --seed")
+        if self.episodes < 1:
+            raise ConfigError(f"expected 1 episode or more, got `{self.episodes}`; correct --episodes")
+
+    def has(self, part: Part) -> bool:
+        """Whether a part is switched on."""
+        return part not in self.without
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The tree as JSON, for the header of a trace; the place on disk of a model is left out, its hash is there."""
+        values = asdict(self)
+        values["without"] = sorted(self.without)
+        values["core"]["model"] = self.core.model.name if self.core.model else None
+        values["scenario"] = Path(self.scenario).name
+        return values
+
+
+def parts_of(words: Iterable[str]) -> frozenset[Part]:
+    """Parts by name; several may stand in one word, with commas between.
+
+    Raises:
+        ConfigError: a word that names no part.
+    """
+    names = [name for word in words for name in word.split(",") if name]
+    for name in names:
+        if name not in set(Part):
+            close = get_close_matches(name, list(Part), n=1)
+            hint = f"did you mean `{close[0]}`" if close else "correct --without"
+            raise ConfigError(f"expected a part among {', '.join(Part)}, got `{name}`; {hint}")
+    return frozenset(map(Part, names))
