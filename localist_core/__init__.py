@@ -1,0 +1,60 @@
+"""The core of a decision: blocks and a locality dial in, a scored choice with an exact attention trace out.
+
+It knows no rules and no agents. Importing the package does not load torch; touching `SharedCore` does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from localist_core.blocks import Block, BlockKind, Prompt, PromptError, Trust
+from localist_core.core import BlockTrace, Capabilities, Choice, Core, Request
+from localist_core.dial import Dial, DialSchedule
+from localist_core.errors import (
+    CoreError,
+    DialError,
+    EncodingError,
+    ModelMissingError,
+    NumericsError,
+    OverloadError,
+    RequestError,
+    UnsupportedModelError,
+)
+from localist_core.scripted import ScriptedCore
+
+if TYPE_CHECKING:
+    from localist_core.shared import SharedCore
+
+__all__ = [
+    "Block",
+    "BlockKind",
+    "BlockTrace",
+    "Capabilities",
+    "Choice",
+    "Core",
+    "CoreError",
+    "Dial",
+    "DialError",
+    "DialSchedule",
+    "EncodingError",
+    "ModelMissingError",
+    "NumericsError",
+    "OverloadError",
+    "Prompt",
+    "PromptError",
+    "Request",
+    "RequestError",
+    "ScriptedCore",
+    "SharedCore",
+    "Trust",
+    "UnsupportedModelError",
+]
+
+
+def __getattr__(name: str) -> type[SharedCore]:
+    """Load torch only when the shared core is asked for."""
+    if name == "SharedCore":
+        from localist_core.shared import SharedCore
+
+        return SharedCore
+    raise AttributeError(f"module `localist_core` has no attribute `{name}`")

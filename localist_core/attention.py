@@ -1,0 +1,194 @@
+"""The attention function and the mask function that transformers calls in our models; the only file that registers them.
+
+All rows go through the family's own attention. Beside it the few decision rows are attended again block by block
+(`segments.packed`), which gives exact masses; and where a dial or a cut is set, and only there, that result replaces
+theirs. So at dial 0 the logits are those of the stock model, bit for bit.
+
+The mask function returns a `Carry`, which transformers hands on untouched: what the mask is made of, from which the
+attention function makes the family's own mask and the rows' mask, once for each kind of layer.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from localist_core.errors import DialError, UnsupportedModelError
+from localist_core.plan import Measured, Plan
+from localist_core.segments import Attended, Group, Segments, entropy_bits, packed
+
+NAME = "localist_blocks"
+"""The implementation's name; a model loaded or set to it calls `attend`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carry:
+    """What transformers knows of the mask of one kind of layer."""
+
+    arguments: dict[str, Any]
+    """Arguments of a mask function of transformers."""
+
+    def mask(self, stock: str) -> Tensor | None:
+        """The family's own mask."""
+        made: Tensor | None = ALL_MASK_ATTENTION_FUNCTIONS[stock](**self.arguments)
+        return made
+
+    def allows(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Where the pattern of the layer lets positions (batch, query) see (batch, key): (batch, 1, query, key) bool.
+
+        A window is cut by position, not by index (framework, section 3, condition f). Order is not judged here: a key
+        at a later position counts as one at the same position.
+        """
+        function: Callable[..., Tensor] = self.arguments["mask_function"]
+        q, k = queries[:, None, :, None], keys[:, None, None, :]
+        batch = torch.arange(len(queries), device=queries.device)[:, None, None, None]
+        allowed = function(batch, torch.zeros_like(batch), q, torch.minimum(q, k))
+        return allowed.expand(len(queries), 1, q.shape[2], k.shape[3])
+
+
+def carry_mask(**arguments: Any) -> Carry:
+    """The mask function: make nothing yet.
+
+    Raises:
+        UnsupportedModelError: a mask that is no function of positions alone, or keys from a cache.
+    """
+    if arguments.get("use_vmap"):
+        raise UnsupportedModelError("expected a mask that follows from positions, got one of the family's own making")
+    if arguments.get("kv_offset", 0) or arguments["q_length"] != arguments["kv_length"]:
+        raise UnsupportedModelError("expected the whole prompt in one pass, got keys from a cache; pass use_cache=False")
+    return Carry(arguments=arguments)
+
+
+def attend(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: object,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    plan: Plan | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, Tensor | None]:
+    """The attention function; see transformers' AttentionInterface for its contract.
+
+    Args:
+        module: the attention layer.
+        query: (batch, head, token, width).
+        key: (batch, kv head, token, width).
+        value: (batch, kv head, token, width).
+        attention_mask: a `Carry`.
+        scaling: factor on q.k; None = width ** -0.5.
+        dropout: must be 0.
+        plan: the batch; required.
+        kwargs: what the family passes: softcap, s_aux, ...
+
+    Returns:
+        (batch, token, head, width), and the weights if the family's own attention gives them.
+
+    Raises:
+        UnsupportedModelError: the family hands on neither the plan nor the mask.
+        DialError: a row under the dial that sees no target.
+    """
+    if plan is None or not isinstance(attention_mask, Carry):
+        raise UnsupportedModelError("expected the family to hand on plan and mask to its attention, got neither")
+    stock_mask, visible = _masks(plan, attention_mask)
+    arguments = {"scaling": scaling, "dropout": dropout, **kwargs}
+    output, weights = _stock(module, plan.stock)(module, query, key, value, stock_mask, **arguments)
+    layer = int(getattr(module, "layer_idx", len(plan.measured)))
+    floors = plan.floors(layer)
+    attended = packed(
+        query.gather(2, plan.rows[:, None, :, None].expand(-1, query.shape[1], -1, query.shape[3])),
+        key,
+        value,
+        Segments(
+            membership=plan.membership,
+            groups=plan.groups,
+            visible=visible,
+            floor=torch.tensor(floors, device=query.device),
+            has_floor=max(floors) > 0.0,
+            has_cut=max(floors) == 1.0,
+        ),
+        scale=query.shape[-1] ** -0.5 if scaling is None else scaling,
+        softcap=kwargs.get("softcap"),
+        sink=kwargs.get("s_aux"),
+    )
+    plan.measured.append(_measured(layer, attended, plan.is_row))
+    if len(plan.steered):
+        batch_of, row_of = plan.steered // plan.rows.shape[1], plan.steered % plan.rows.shape[1]
+        output[batch_of, plan.rows[batch_of, row_of]] = attended.output[batch_of, :, row_of].to(output.dtype)
+    return output, weights
+
+
+def _masks(plan: Plan, carry: Carry) -> tuple[Tensor | None, Tensor]:
+    """The mask for the family's own attention, and what the decision rows see, (batch, 1, row, token)."""
+    known = plan.masks.get(id(carry))
+    if known is None:
+        row_positions = plan.positions.gather(1, plan.rows)
+        seen = plan.seen.gather(2, plan.rows[:, None, :, None].expand(-1, -1, -1, plan.seen.shape[-1]))
+        visible = seen & carry.allows(row_positions, plan.positions) & plan.uncut[:, None, None]
+        _check_targets(plan, visible)
+        known = (carry, carry.mask(plan.stock) if plan.is_plain else _own_mask(plan, carry), visible)
+        # The carry is kept with its masks, so that its id stays its own.
+        plan.masks[id(carry)] = known
+    return known[1], known[2]
+
+
+def _own_mask(plan: Plan, carry: Carry) -> Tensor:
+    """The mask of a batch with a tree or with positions that leave tokens out, as the family's attention takes it."""
+    mask = plan.seen & carry.allows(plan.positions, plan.positions)
+    if plan.stock == "sdpa":
+        return mask
+    dtype = carry.arguments["dtype"]
+    return torch.where(mask, torch.zeros((), dtype=dtype, device=mask.device), torch.finfo(dtype).min)
+
+
+def _check_targets(plan: Plan, visible: Tensor) -> None:
+    dialled = [index for index, dial in enumerate(plan.dials) if dial.value > 0.0]
+    if not dialled:
+        return
+    sees_target = (visible[dialled, 0] & (plan.groups[dialled] == Group.TARGET)[:, None]).any(-1)
+    blind = (~sees_target & plan.is_row[dialled]).any(-1)
+    if bool(blind.any()):
+        dial = plan.dials[dialled[int(blind.int().argmax())]]
+        raise DialError(
+            f"expected every decision row to see a token of the targets {' '.join(sorted(dial.targets))}, "
+            f"got a row that sees none (empty block, or out of the layer's window); choose other targets"
+        )
+
+
+def _stock(module: nn.Module, name: str) -> Callable[..., tuple[Tensor, Tensor | None]]:
+    if name == "eager":
+        function: Callable[..., tuple[Tensor, Tensor | None]] = sys.modules[
+            type(module).__module__
+        ].eager_attention_forward
+        return function
+    found: Callable[..., tuple[Tensor, Tensor | None]] = ALL_ATTENTION_FUNCTIONS[name]
+    return found
+
+
+def _measured(layer: int, attended: Attended, is_row: Tensor) -> Measured:
+    """Means over heads and true rows; a fidelity only over the rows where it is defined."""
+    share = is_row / is_row.sum(-1, keepdim=True)
+    entropies = entropy_bits(attended.steered).mean(1)
+    fidelities = torch.stack([attended.raw_fidelity, attended.steered_fidelity], dim=-1)
+    defined = is_row[:, None, :, None] & ~fidelities.isnan()
+    return Measured(
+        layer=layer,
+        raw=(attended.raw.mean(1) * share[..., None]).sum(1),
+        steered=(attended.steered.mean(1) * share[..., None]).sum(1),
+        fidelities=fidelities.nan_to_num(nan=0.0).mul(defined).sum((1, 2)) / defined.sum((1, 2)),
+        entropy_bits=(entropies * share).sum(1),
+    )
+
+
+AttentionInterface.register(NAME, attend)
+AttentionMaskInterface.register(NAME, carry_mask)

@@ -1,0 +1,122 @@
+"""From a prompt to token ids, the block of each token, and positions; nothing untrusted can become a special token.
+
+Each block is tokenised on its own and the ids are joined, so a block's span is exact and never found by searching text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from localist_core.blocks import DECISION_KINDS, Block, Prompt, Trust
+from localist_core.errors import EncodingError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoding:
+    """A prompt as the model reads it; all four run in step, one entry for each token."""
+
+    ids: tuple[int, ...]
+    """Token ids."""
+    block_ids: tuple[int, ...]
+    """Index of each token's block in `prompt.blocks`, never falling."""
+    positions: tuple[int, ...]
+    """Trusted tokens count 0..T-1, untrusted ones go on from T, and the decision rows go on from T too, as if nothing
+    untrusted stood there: what an untrusted text says or how long it is moves no position but its own."""
+    decision_from: int
+    """Index of the first token of the decision rows (options, decision)."""
+
+    def span(self, block: int) -> tuple[int, int]:
+        """First token of a block and the one after its last; equal for an empty block."""
+        start = sum(1 for other in self.block_ids if other < block)
+        return start, start + self.block_ids.count(block)
+
+
+class Encoder:
+    """Tokenises prompts; remembers the blocks that it has seen, at most `capacity` of them."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, capacity: int = 4096) -> None:
+        self._tokenizer = tokenizer
+        self._capacity = capacity
+        self._seen: dict[tuple[str, Trust], tuple[int, ...]] = {}
+        special = set(tokenizer.all_special_ids) | set(tokenizer.get_added_vocab().values())
+        self._unknown: int | None = tokenizer.unk_token_id
+        self._forbidden = frozenset(special - {self._unknown})
+
+    def encode(self, prompt: Prompt) -> Encoding:
+        """Encode a prompt.
+
+        Raises:
+            EncodingError: the decision block has no token, or untrusted text spells a special token for which the
+                tokenizer knows no harmless spelling.
+        """
+        pieces = [self.block(block) for block in prompt.blocks]
+        if not pieces[-1]:
+            raise EncodingError("expected a decision block of at least one token, got none")
+        if self._tokenizer.bos_token_id is not None:
+            pieces[0] = (self._tokenizer.bos_token_id, *pieces[0])
+        return Encoding(
+            ids=tuple(token for piece in pieces for token in piece),
+            block_ids=tuple(index for index, piece in enumerate(pieces) for _ in piece),
+            positions=_positions(prompt.blocks, pieces),
+            decision_from=sum(
+                len(piece)
+                for block, piece in zip(prompt.blocks, pieces, strict=True)
+                if block.kind not in DECISION_KINDS
+            ),
+        )
+
+    def block(self, block: Block) -> tuple[int, ...]:
+        """Token ids of one block alone."""
+        key = (block.text, block.trust)
+        if key not in self._seen:
+            if len(self._seen) >= self._capacity:
+                self._seen.clear()
+            is_trusted = block.trust is Trust.TRUSTED
+            self._seen[key] = self.label(block.text) if is_trusted else self._harmless(block.text)
+        return self._seen[key]
+
+    def label(self, text: str) -> tuple[int, ...]:
+        """Token ids of trusted text, special tokens included."""
+        return tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _harmless(self, text: str) -> tuple[int, ...]:
+        ids = self._split(text)
+        if self._forbidden.isdisjoint(ids):
+            return ids
+        # A token in the base vocabulary, or one added without being called special, is found in spite of the splitting.
+        if self._unknown is not None:
+            return tuple(self._unknown if token in self._forbidden else token for token in ids)
+        for token in sorted(self._forbidden.intersection(ids)):
+            spelled = self._tokenizer.convert_ids_to_tokens(token)
+            text = text.replace(spelled, " ".join(spelled))
+        ids = self._split(text)
+        if not self._forbidden.isdisjoint(ids):
+            raise EncodingError("expected untrusted text without special tokens, got one that cannot be spelled out")
+        return ids
+
+    def _split(self, text: str) -> tuple[int, ...]:
+        return tuple(self._tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
+
+
+def encode(prompt: Prompt, tokenizer: PreTrainedTokenizerBase) -> Encoding:
+    """Encode one prompt; see `Encoder.encode`."""
+    return Encoder(tokenizer).encode(prompt)
+
+
+def _positions(blocks: Sequence[Block], pieces: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    positions: list[int] = []
+    trusted = untrusted = 0
+    for block, piece in zip(blocks, pieces, strict=True):
+        if block.trust is Trust.TRUSTED or block.kind in DECISION_KINDS:
+            positions += range(trusted, trusted + len(piece))
+            trusted += len(piece)
+        else:
+            # INVARIANT: Prompt puts every trusted block before every untrusted one, so `trusted` is T here.
+            positions += range(trusted + untrusted, trusted + untrusted + len(piece))
+            untrusted += len(piece)
+    return tuple(positions)

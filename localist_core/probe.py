@@ -1,0 +1,171 @@
+"""The load-time probe: is the attention of this model really steered and measured by us? If not, it is refused.
+
+A family may ignore a registered attention function without a word, or change its own logits with it. So every model is
+tried once on a few tokens: each layer must call the function exactly once, logits at dial 0 must be those of the stock
+model, masses must be those of its eager attention, and a cut block must not reach the decision by any other way.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from localist_core.attention import NAME
+from localist_core.blocks import Block, BlockKind, Prompt, Trust
+from localist_core.dial import Dial
+from localist_core.encoding import Encoding
+from localist_core.errors import DialError, UnsupportedModelError
+from localist_core.plan import Plan, Row, plan_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+SIZES = (5, 8, 6, 3)
+"""Tokens of the probe's schema, observation, message and decision."""
+
+
+def run(model: PreTrainedModel, plan: Plan) -> Tensor:
+    """One forward through our attention: logits of the decision rows, (batch, row, vocabulary)."""
+    plan.measured.clear()
+    parameters = inspect.signature(model.forward).parameters
+    arguments = _inputs(model, plan) | {"plan": plan}
+    rows = plan.rows
+    if model.config.model_type == "localist":
+        flat = rows + torch.arange(len(rows), device=rows.device)[:, None] * plan.ids.shape[1]
+        logits: Tensor = model(**arguments, rows=flat.flatten()).logits
+        return logits.unflatten(0, (rows.shape[0], rows.shape[1])) if logits.ndim == 2 else logits
+    first = 0
+    if "logits_to_keep" in parameters:
+        first = int(rows.min())
+        arguments["logits_to_keep"] = plan.ids.shape[1] - first
+    logits = model(**arguments).logits
+    return logits.gather(1, (rows - first)[..., None].expand(-1, -1, logits.shape[-1]))
+
+
+@torch.inference_mode()
+def probe(model: PreTrainedModel) -> str:
+    """Try the model and leave it set to our attention.
+
+    Returns:
+        The name of its stock attention, `sdpa` or `eager`.
+
+    Raises:
+        UnsupportedModelError: with the family's name and the reason.
+    """
+    stock = model.config._attn_implementation
+    if stock not in ("sdpa", "eager"):
+        raise _refusal(model, f"its stock attention is `{stock}`, not sdpa or eager")
+    if "position_ids" not in inspect.signature(model.forward).parameters:
+        raise _refusal(model, "positions cannot be given to it")
+    num_layers = int(model.config.get_text_config().num_hidden_layers)
+
+    def plan(*rows: Row) -> Plan:
+        return plan_of(rows, stock=stock, num_layers=num_layers, pad_id=0, device=model.device)
+
+    tolerance = 1e-4 if model.dtype == torch.float32 else 3e-2
+    plain = plan(_row(model, Dial(0.0, frozenset({"observation"})), 1), _row(model, Dial.off(), 1, is_short=True))
+    with _set_to(model, stock):
+        whole: Tensor = model(**_inputs(model, plain)).logits
+    expected = whole.gather(1, plain.rows[..., None].expand(-1, -1, whole.shape[-1]))
+    scale = float(expected.abs().max())
+    with _set_to(model, "eager"):
+        attentions = model(**_inputs(model, plain), output_attentions=True).attentions
+    _set(model, NAME)
+    logits = _tried(model, plain)
+    called = sorted(one.layer for one in plain.measured)
+    if called != list(range(num_layers)):
+        raise _refusal(model, f"{len(set(called))} of {num_layers} layers called the attention function once")
+    difference = float((logits - expected).abs().max())
+    if difference > (0.0 if model.device.type == "cpu" else tolerance * scale):
+        raise _refusal(model, f"its logits at dial 0 differ from the stock model's by {difference:.1e}")
+    if attentions is None or any(weights is None for weights in attentions):
+        raise _refusal(model, "it shows no eager attention to compare with")
+    _compare_masses(model, plain, attentions, tolerance)
+    try:
+        cut = plan(*(_row(model, Dial(1.0, frozenset({"observation"})), message) for message in (1, 2)))
+        one, other = run(model, cut)
+    except DialError as error:
+        raise _refusal(model, f"its window is too small to steer ({error})") from error
+    difference = float((one - other).abs().max())
+    if not difference <= tolerance * scale:
+        raise _refusal(model, f"a block that is cut off still moves the decision by {difference:.1e}")
+    return str(stock)
+
+
+def _tried(model: PreTrainedModel, plan: Plan) -> Tensor:
+    try:
+        return run(model, plan)
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise _refusal(model, f"it cannot call another attention function ({type(error).__name__})") from error
+
+
+def _compare_masses(model: PreTrainedModel, plan: Plan, attentions: tuple[Tensor, ...], tolerance: float) -> None:
+    blocks = plan.membership.shape[-1]
+    share = plan.is_row / plan.is_row.sum(-1, keepdim=True)
+    for one in plan.measured:
+        weights = attentions[one.layer].float().mean(1)
+        of_rows = weights.gather(1, plan.rows[..., None].expand(-1, -1, weights.shape[-1]))
+        masses = ((of_rows @ plan.membership) * share[..., None]).sum(1)
+        difference = float((masses - one.raw[:, :blocks]).abs().max())
+        if not difference <= tolerance:
+            raise _refusal(model, f"its eager attention differs from ours by {difference:.1e} in layer {one.layer}")
+
+
+def _inputs(model: PreTrainedModel, plan: Plan) -> dict[str, Any]:
+    inputs: dict[str, Any] = {
+        "input_ids": plan.ids,
+        "attention_mask": plan.padding,
+        "position_ids": plan.positions,
+        "use_cache": False,
+    }
+    if model.config.model_type == "localist":
+        inputs["block_kinds"] = plan.kinds
+    return inputs
+
+
+def _row(model: PreTrainedModel, dial: Dial, message: int, *, is_short: bool = False) -> Row:
+    """A prompt of arbitrary tokens; rows differ in the message alone, whose tokens stand behind the trusted ones."""
+    kinds = (BlockKind.SCHEMA, BlockKind.OBSERVATION, BlockKind.MESSAGE, BlockKind.DECISION)
+    sizes = SIZES if not is_short else (5, 8, 0, 3)
+    trusts = (Trust.TRUSTED, Trust.TRUSTED, Trust.UNTRUSTED, Trust.TRUSTED)
+    blocks = [Block(kind=k, name=k.value, text="", trust=t) for k, t in zip(kinds, trusts, strict=True)]
+    vocabulary = int(model.config.get_text_config().vocab_size)
+    block_ids = tuple(index for index, size in enumerate(sizes) for _ in range(size))
+    ids = tuple((7 + 11 * n * (message if b == 2 else 1)) % vocabulary for n, b in enumerate(block_ids))
+    trusted = sizes[0] + sizes[1]
+    positions = tuple(range(len(ids)))
+    if dial.value > 0.0:
+        positions = (*range(trusted + sizes[2]), *range(trusted, trusted + sizes[3]))
+    encoding = Encoding(ids=ids, block_ids=block_ids, positions=positions, decision_from=sum(sizes[:3]))
+    return Row(prompt=Prompt(tuple(blocks)), encoding=encoding, dial=dial)
+
+
+def _set(model: PreTrainedModel, name: str) -> None:
+    try:
+        model.set_attn_implementation(name)
+    except (ValueError, KeyError, ImportError) as error:
+        raise _refusal(model, f"its attention cannot be exchanged ({type(error).__name__})") from error
+    if model.config._attn_implementation != name:
+        raise _refusal(model, "its attention cannot be exchanged")
+
+
+@contextmanager
+def _set_to(model: PreTrainedModel, name: str) -> Iterator[None]:
+    before = model.config._attn_implementation
+    _set(model, name)
+    try:
+        yield
+    finally:
+        _set(model, before)
+
+
+def _refusal(model: PreTrainedModel, reason: str) -> UnsupportedModelError:
+    family = model.config.model_type
+    return UnsupportedModelError(
+        f"expected a model whose attention can be steered by block, got family `{family}`: {reason}; use another model"
+    )

@@ -1,0 +1,103 @@
+"""What one forward lets us see: from the measurements of all layers to the trace of one decision."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from localist_core.core import BlockTrace
+from localist_core.errors import NumericsError
+from localist_core.plan import Measured, Row
+
+DIGITS = 6
+"""Digits kept behind the point: what float32 carries, and compact to store."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """The measurements of one batch entry as numbers, layers in order."""
+
+    raw: list[float]
+    """Mean over layers, for each block of the padded shape."""
+    steered: list[float]
+    fidelities: list[tuple[float, float]]
+    """(raw, steered) of each layer; NaN where undefined."""
+    entropy_bits: float
+
+
+def seen_of(measured: Sequence[Measured]) -> list[Seen]:
+    """Take the measurements of a forward off the device, one value for each batch entry.
+
+    Raises:
+        NumericsError: a mass is inf or NaN.
+    """
+    layers = sorted(measured, key=lambda one: one.layer)
+    raw, steered = _mean([one.raw for one in layers]), _mean([one.steered for one in layers])
+    entropies = _mean([one.entropy_bits for one in layers])
+    fidelities = torch.stack([one.fidelities for one in layers], dim=1).double().tolist()
+    if not all(math.isfinite(mass) for masses in raw + steered for mass in masses):
+        raise NumericsError("expected finite attention, got inf or NaN in the masses of a decision row")
+    return [
+        Seen(raw=r, steered=s, fidelities=[(before, after) for before, after in f], entropy_bits=e)
+        for r, s, f, e in zip(raw, steered, fidelities, entropies, strict=True)
+    ]
+
+
+def trace_of(row: Row, seen: Seen, *, evidence: tuple[Row, Seen] | None, blocks: tuple[str, ...]) -> BlockTrace:
+    """The trace of one decision.
+
+    Args:
+        row: the row that decided.
+        seen: what was measured of it.
+        evidence: the same request at dial 0, if that was run.
+        blocks: names of all blocks of the prompt as asked; `row` may lack some that a hard cut kept out.
+    """
+    raw_row, raw_seen = evidence if evidence is not None else (row, seen)
+    raw = _by_name(raw_row, raw_seen.raw, blocks)
+    steered = _by_name(row, seen.steered, blocks)
+    before = [f for f, _ in raw_seen.fidelities]
+    after = [f for _, f in seen.fidelities]
+    has_targets = bool(row.dial.targets)
+    is_whole = len(raw_row.prompt.blocks) == len(blocks)
+    if not is_whole:
+        before = [math.nan] * len(before)
+    names = blocks if len(raw) == len(blocks) else (*blocks, "(sink)")
+    return BlockTrace(
+        blocks=names,
+        raw=raw,
+        steered=steered,
+        raw_fidelity=_defined_mean(before) if has_targets else None,
+        steered_fidelity=_defined_mean(after) if has_targets else None,
+        target_mass=round(sum(m for name, m in zip(names, raw, strict=True) if name in row.dial.targets), DIGITS),
+        entropy_bits=_rounded(max(seen.entropy_bits, 0.0)),
+        layers=tuple((_known(b), _known(a)) for b, a in zip(before, after, strict=True)) if has_targets else (),
+        is_raw_from_dial_zero=evidence is not None or row.dial.value == 0.0,
+    )
+
+
+def _mean(layers: Sequence[Tensor]) -> list:  # type: ignore[type-arg]  # nested lists of floats, as deep as the tensors
+    return torch.stack(list(layers)).double().mean(0).tolist()  # type: ignore[no-any-return]
+
+
+def _by_name(row: Row, masses: Sequence[float], blocks: tuple[str, ...]) -> tuple[float, ...]:
+    """Masses in the order of `blocks`, then that of the sink where the model has one (behind the padded blocks)."""
+    known = dict(zip(row.prompt.names(), masses, strict=False))
+    sink = masses[row.shape[2] :]
+    return tuple(_rounded(mass) for mass in [*(known.get(name, 0.0) for name in blocks), *sink])
+
+
+def _defined_mean(values: Sequence[float]) -> float | None:
+    defined = [value for value in values if not math.isnan(value)]
+    return _rounded(math.fsum(defined) / len(defined)) if defined else None
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else _rounded(value)
+
+
+def _rounded(value: float) -> float:
+    return round(value, DIGITS)
