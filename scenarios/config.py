@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import JsonValue
@@ -121,12 +121,38 @@ class RunConfig:
         return part not in self.without
 
     def to_json(self) -> dict[str, JsonValue]:
-        """The tree as JSON, for the header of a trace; the place on disk of a model is left out, its hash is there."""
-        values = asdict(self)
-        values["without"] = sorted(self.without)
-        values["core"]["model"] = self.core.model.name if self.core.model else None
-        values["scenario"] = Path(self.scenario).name
-        return values
+        """The tree as JSON, for the header of a trace."""
+        return {
+            "scenario": self.scenario,
+            "seed": self.seed,
+            "episodes": self.episodes,
+            "core": {**asdict(self.core), "model": str(self.core.model) if self.core.model else None},
+            "bus": asdict(self.bus),
+            "without": sorted(self.without),
+        }
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> RunConfig:
+        """The tree that `to_json` wrote.
+
+        Raises:
+            ConfigError: something else.
+        """
+        try:
+            core, bus = dict(values["core"]), dict(values["bus"])
+            model = Path(core.pop("model")) if core["model"] else core.pop("model")
+            return RunConfig(
+                scenario=values["scenario"],
+                seed=values["seed"],
+                episodes=values["episodes"],
+                core=CoreConfig(model=model, **core),
+                bus=BusConfig(**bus),
+                without=parts_of(values["without"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise ConfigError(
+                f"expected the settings of a run, got some without {error}; record the run again"
+            ) from error
 
 
 def parts_of(words: Iterable[str]) -> frozenset[Part]:

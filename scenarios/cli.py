@@ -1,0 +1,286 @@
+"""The command `localist`: reads arguments, calls one function for each command, prints, and gives the exit code.
+
+Exit codes: 0 pass; 1 a rule or an assertion failed; 2 the user's input; 3 inconclusive; 130 interrupted by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Never
+
+from scenarios.config import DTYPES, BusConfig, ConfigError, CoreConfig, Part, RunConfig, parts_of
+
+if TYPE_CHECKING:  # commands import what they need when they run: `localist trace` then loads no model
+    from agents.recording.trace import Step, Trace
+    from scenarios.report.summary import Summary
+
+
+class Exit(IntEnum):
+    """What the shell is told."""
+
+    PASS = 0
+    FAILED = 1
+    """An executed violation, a broken chain, a replay that differs."""
+    USAGE = 2
+    """Wrong input of the user: arguments, scenario file, model directory, broker, run directory."""
+    INCONCLUSIVE = 3
+    """Something stayed undecided or unfinished that the answer depends on."""
+    INTERRUPTED = 130
+    """Ctrl-C; the trace is closed and holds all that was decided."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose mistakes are one line and exit code 2."""
+
+    def error(self, message: str) -> Never:
+        raise ConfigError(f"{message}; see `{self.prog} --help`")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the result is its exit code."""
+    foreign = foreign_agents()
+    if foreign is not None:
+        return _complain(
+            f"expected our package `agents`, got another one at `{foreign}`; use an environment without it"
+        )
+    try:
+        arguments = parser().parse_args(argv)
+        command: Callable[[argparse.Namespace], Exit] = arguments.command
+        return command(arguments)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone, and that is all
+        return Exit.PASS
+    except KeyboardInterrupt as stop:
+        return _complain(str(stop) or "interrupted", Exit.INTERRUPTED)
+    except Exception as error:
+        if not is_users(error):
+            raise
+        return _complain(" ".join(str(error).split()))
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their arguments."""
+    root = _Parser(prog="localist", description="Run and inspect multi-agent scenarios with a localist core.")
+    commands = root.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+
+    run = commands.add_parser("run", help="run a scenario, print one table, leave a trace")
+    _scenario_arguments(run)
+    run.add_argument(
+        "--episodes", type=int, default=1, metavar="N", help="episodes, seeds SEED, SEED+1, ... (default 1)"
+    )
+    run.add_argument("--bus", choices=("local", "mqtt"), default="local", help="how agents reach each other")
+    run.add_argument("--broker", metavar="URL", help="a broker that runs already, mqtt://host:port (with --bus mqtt)")
+    run.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        metavar="PART",
+        help=f"switch a part off: {', '.join(Part)}; repeatable",
+    )
+    run.add_argument(
+        "--out", type=Path, metavar="DIR", help="run directory (default runs/NAME-SEED, the first free one)"
+    )
+    run.set_defaults(command=_run)
+
+    trace = commands.add_parser("trace", help="why did an agent decide as it did")
+    _recorded_run(trace)
+    trace.add_argument("--agent", required=True, help="such as car-1")
+    trace.add_argument("--step", type=int, required=True, help="tick of the run, from 0")
+    trace.set_defaults(command=_trace)
+
+    assess = commands.add_parser("assess", help="does this core read my rules? sampled states, per rule")
+    _scenario_arguments(assess)
+    assess.add_argument("--states", type=int, default=1000, metavar="N", help="states sampled per role (default 1000)")
+    assess.set_defaults(command=_assess)
+
+    report = commands.add_parser("report", help="print the table of a recorded run again")
+    _recorded_run(report)
+    report.set_defaults(command=_report)
+
+    replay = commands.add_parser("replay", help="run a recorded run again without its model and compare")
+    _recorded_run(replay)
+    replay.set_defaults(command=_replay)
+
+    audit = commands.add_parser("audit", help="recheck the hash chains of a recorded run")
+    _recorded_run(audit)
+    audit.set_defaults(command=_audit)
+
+    train = commands.add_parser("train", help="train a core on the generated curriculum")
+    train.add_argument("--smoke", action="store_true", help="a tiny model for some steps: shows that the path works")
+    train.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the model goes")
+    train.add_argument("--resume", action="store_true", help="go on from the last checkpoint in DIR")
+    train.add_argument("--minutes", type=float, metavar="M", help="stop after M minutes of wall-clock time")
+    train.add_argument("--seed", type=int, default=0, metavar="N", help="root of all randomness (default 0)")
+    train.add_argument("--device", default="auto", help="auto, cpu or cuda:N")
+    train.set_defaults(command=_train)
+    return root
+
+
+def _scenario_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("scenario", help="name of a shipped scenario, or path of a scenario file")
+    command.add_argument("--seed", type=int, default=0, metavar="N", help="root of all randomness (default 0)")
+    command.add_argument("--model", type=Path, metavar="DIR", help="model directory (default: the core that ships)")
+    command.add_argument("--device", default="auto", help="auto (CUDA where torch sees it), cpu or cuda:N")
+    command.add_argument("--dtype", choices=DTYPES, default="auto", help="number format of the core")
+    command.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads of the core (default 1)")
+    _json_argument(command)
+
+
+def _recorded_run(command: argparse.ArgumentParser) -> None:
+    command.add_argument("run", type=Path, metavar="RUN", help="directory of a recorded run")
+    _json_argument(command)
+
+
+def _json_argument(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def foreign_agents() -> str | None:
+    """Where a package `agents` lies that is not ours but would be imported in its place; None if all is well."""
+    spec = importlib.util.find_spec("agents")
+    origin = next(iter(spec.submodule_search_locations or ()), None) if spec else None
+    ours = Path(__file__).resolve().parent.parent / "agents"
+    return None if origin is not None and Path(origin).resolve() == ours else origin or "nowhere"
+
+
+def is_users(error: Exception) -> bool:
+    """Whether an exception tells of the user's input, model, broker or disk, and not of a mistake of ours."""
+    from agents.messaging import MessagingError
+    from agents.recording.errors import RecordingError
+    from localist_core.errors import CoreError
+    from scenarios.scenario import ScenarioError
+    from symbolic import DomainError, RuleError
+
+    return isinstance(
+        error, ConfigError | RecordingError | CoreError | ScenarioError | DomainError | RuleError | MessagingError
+    )
+
+
+def _complain(line: str, code: Exit = Exit.USAGE) -> Exit:
+    print(f"localist: {line}", file=sys.stderr)
+    return code
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _core_config(arguments: argparse.Namespace) -> CoreConfig:
+    return CoreConfig(model=arguments.model, device=arguments.device, dtype=arguments.dtype, threads=arguments.threads)
+
+
+def _run(arguments: argparse.Namespace) -> Exit:
+    from scenarios.report.progress import LiveProgress
+    from scenarios.report.summary import summarise
+    from scenarios.report.table import print_summary
+    from scenarios.run import run
+
+    config = RunConfig(
+        scenario=arguments.scenario,
+        seed=arguments.seed,
+        episodes=arguments.episodes,
+        core=_core_config(arguments),
+        bus=BusConfig(kind=arguments.bus, broker=arguments.broker),
+        without=parts_of(arguments.without),
+    )
+    with LiveProgress.open(config) as progress:
+        path = run(config, out=arguments.out, watch=progress.show)
+    summary = summarise(path)
+    _print_json(summary.model_dump(mode="json")) if arguments.json else print_summary(summary)
+    return verdict_of(summary)
+
+
+def _report(arguments: argparse.Namespace) -> Exit:
+    from scenarios.report.summary import summarise
+    from scenarios.report.table import print_summary
+
+    summary = summarise(arguments.run)
+    _print_json(summary.model_dump(mode="json")) if arguments.json else print_summary(summary)
+    return verdict_of(summary)
+
+
+def verdict_of(summary: Summary) -> Exit:
+    """What a run tells the shell: executed violations fail, an undecided or unfinished run is inconclusive."""
+    if summary.status == "interrupted":
+        return Exit.INTERRUPTED
+    if summary.violations.executed or summary.rechecks.mismatches:
+        return Exit.FAILED
+    return Exit.INCONCLUSIVE if summary.checks.undecided or summary.status == "unfinished" else Exit.PASS
+
+
+def _trace(arguments: argparse.Namespace) -> Exit:
+    from agents.recording.trace import Trace
+    from scenarios.report.table import print_rich
+    from scenarios.report.why import why, why_json
+
+    trace = Trace.read(arguments.run)
+    step = step_of(trace, arguments.agent, arguments.step)
+    _print_json(why_json(trace, step)) if arguments.json else print_rich(why(trace, step))
+    return Exit.PASS
+
+
+def step_of(trace: Trace, agent: str, tick: int) -> Step:
+    """The step that a user names.
+
+    Raises:
+        ConfigError: the run knows no such agent, or nothing was recorded of it in that tick.
+    """
+    agents = trace.header.agents
+    if agent not in agents:
+        raise ConfigError(f"expected an agent among {', '.join(agents)}, got `{agent}`; correct --agent")
+    try:
+        return trace.step(agent, tick=tick)
+    except KeyError:
+        ticks = [step.tick for step in trace.steps(agent)]
+        span = f"{min(ticks)} to {max(ticks)}" if ticks else "none"
+        raise ConfigError(f"expected a step of `{agent}` ({span} were recorded), got {tick}; correct --step") from None
+
+
+def _assess(arguments: argparse.Namespace) -> Exit:
+    from scenarios.assess import assess
+    from scenarios.report.assessment import assessment_json, print_assessment
+
+    if arguments.states < 1:
+        raise ConfigError(f"expected 1 state or more, got `{arguments.states}`; correct --states")
+    found = assess(arguments.scenario, states=arguments.states, seed=arguments.seed, core=_core_config(arguments))
+    _print_json(assessment_json(found)) if arguments.json else print_assessment(found)
+    return Exit.PASS
+
+
+def _replay(arguments: argparse.Namespace) -> Exit:
+    from scenarios.replay import replay
+
+    divergence = replay(arguments.run)
+    if arguments.json:
+        _print_json({"is_equal": divergence is None, "divergence": divergence})
+    else:
+        print("equal: every record, hash by hash" if divergence is None else f"differs: {divergence}")
+    return Exit.PASS if divergence is None else Exit.FAILED
+
+
+def _audit(arguments: argparse.Namespace) -> Exit:
+    from agents.recording.audit import audit_run, audit_trace
+
+    audit = audit_run(arguments.run) if arguments.run.is_dir() else audit_trace(arguments.run)
+    if arguments.json:
+        _print_json({"is_intact": audit.is_intact, **asdict(audit)})
+    else:
+        for finding in audit.findings:
+            print(f"{finding.owner}, record {finding.index}: {finding.problem}: {finding.detail}")
+        state = "intact" if audit.is_intact else f"{len(audit.findings)} findings"
+        print(f"{state}: {audit.num_records} records, {audit.num_decisions} decisions, {audit.status}")
+        print(f"sha256 of the trace: {audit.trace_sha256}")
+    return Exit.PASS if audit.is_intact else Exit.FAILED
+
+
+def _train(arguments: argparse.Namespace) -> Exit:
+    from scenarios.curriculum import train_core
+
+    return Exit.PASS if train_core(arguments) else Exit.FAILED
