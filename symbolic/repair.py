@@ -1,0 +1,26 @@
+"""The nearest safe action, proved nearest by looking at every action of the list."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from symbolic.domain import Action, Facts, codes_of
+
+if TYPE_CHECKING:
+    from symbolic.rules import RuleSet
+
+
+def distance(left: Action, right: Action) -> int:
+    """Steps between two actions: the sum over fields of the difference of codes (grid steps, or places in a choice)."""
+    return sum(abs(one - other) for one, other in zip(codes_of(left), codes_of(right), strict=True))
+
+
+def nearest(ruleset: RuleSet[Any, Any], facts: Facts, action: Action) -> Action | None:
+    """The safe action with the least distance to a wanted one, the first in order of labels among equals.
+
+    None where no action of the list is safe, so that the caller must stop.
+    """
+    if type(action) is not ruleset.action:
+        raise TypeError(f"expected an action of `{ruleset.action.__name__}`, got `{type(action).__name__}`; parse it first")
+    safe = [other for other, is_safe in zip(ruleset.actions, ruleset.compliant(facts), strict=True) if is_safe]
+    return min(safe, key=lambda other: distance(action, other), default=None)

@@ -1,0 +1,200 @@
+"""What a rule set says of one action: safe, unsafe with every violated rule, or undecided. Anything unclear is undecided."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from symbolic.domain import Action, Facts, codes_of
+from symbolic.reference import MAYBE, NO, YES, Truth, Walk, shown
+
+if TYPE_CHECKING:
+    from symbolic.rules import Rule, RuleSet
+
+
+class Outcome(StrEnum):
+    """The three outcomes of a check."""
+
+    SAFE = "safe"
+    UNSAFE = "unsafe"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Violation:
+    """One rule that an action breaks, in some state at least that the facts allow."""
+
+    rule: str
+    """Anchor of the rule, such as `R3`."""
+    name: str
+    title: str
+    source: str
+    priority: int
+    sentence: str
+    numbers: tuple[tuple[str, str], ...]
+    """The fields that the rule reads with the text of their values."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The outcome of one check with its reasons."""
+
+    outcome: Outcome
+    violations: tuple[Violation, ...]
+    """Every violated rule, most important first."""
+    undecided: tuple[str, ...]
+    """Anchors of the rules that could not be decided."""
+    action: Action | None
+    """The checked action; None where something else was given."""
+    facts_sha256: str
+    ruleset_sha256: str
+    reason: str = ""
+    """Why nothing or not all could be decided, in one line; empty otherwise."""
+
+    def __post_init__(self) -> None:
+        """Refuse a safe verdict with violations, undecided rules or a fault."""
+        is_clean = not (self.violations or self.undecided or self.reason)
+        if (self.outcome is Outcome.SAFE) is not is_clean or (self.outcome is Outcome.UNSAFE) is not bool(self.violations):
+            raise ValueError(f"expected an outcome that fits its reasons, got `{self.outcome}`; build verdicts by check")
+
+    @property
+    def is_safe(self) -> bool:
+        """True only where every rule was decided and none is violated."""
+        return self.outcome is Outcome.SAFE
+
+    def to_json(self) -> str:
+        """Canonical JSON for records."""
+        record = {
+            "action": None if self.action is None else self.action.model_dump(),
+            "facts_sha256": self.facts_sha256,
+            "outcome": self.outcome.value,
+            "reason": self.reason,
+            "ruleset_sha256": self.ruleset_sha256,
+            "undecided": list(self.undecided),
+            "violations": [
+                {
+                    "name": v.name,
+                    "numbers": [list(pair) for pair in v.numbers],
+                    "priority": v.priority,
+                    "rule": v.rule,
+                    "sentence": v.sentence,
+                    "source": v.source,
+                    "title": v.title,
+                }
+                for v in self.violations
+            ],
+        }
+        return json.dumps(record, sort_keys=True, separators=(",", ":"))
+
+
+def check(ruleset: RuleSet[Any, Any], facts: Facts, action: Action) -> Verdict:
+    """Decide every rule for one action; whatever goes wrong is an undecided verdict, never an exception.
+
+    Exact facts are decided by the compiled function; others by the reference walk, and by the solver where
+    that is not sure. A rule that is violated in some state that the facts allow counts as violated.
+    """
+    try:
+        _demand_fit(ruleset, facts, action)
+        chosen = codes_of(action)
+        if facts.is_exact:
+            truths: tuple[Truth | None, ...] = ruleset.compiled(facts.codes, chosen)  # type: ignore[arg-type,assignment]
+            broken = [rule for rule, found in zip(ruleset.rules, truths, strict=True) if found is not False]
+            undecided: tuple[str, ...] = ()
+        else:
+            truths = _decide_open(ruleset, facts, action)
+            broken = [rule for rule, found in zip(ruleset.rules, truths, strict=True) if found in {YES, MAYBE}]
+            undecided = tuple([rule.anchor for rule, found in zip(ruleset.rules, truths, strict=True) if found is None])
+        outcome = Outcome.UNSAFE if broken else Outcome.UNDECIDED if undecided else Outcome.SAFE
+        return Verdict(
+            outcome=outcome,
+            violations=tuple([_violation(rule, facts, chosen) for rule in broken]),
+            undecided=undecided,
+            action=action,
+            facts_sha256=facts.sha256,
+            ruleset_sha256=ruleset.sha256,
+            reason="the solver could not decide within its budget" if undecided else "",
+        )
+    except Exception as error:  # noqa: BLE001 - the decision: any fault of a check is "undecided", with its text
+        return _fault(ruleset, facts, action, error)
+
+
+def decide_exact(ruleset: RuleSet[Any, Any], facts: Facts, chosen: tuple[int, ...]) -> bool:
+    """Whether exact facts comply with all rules for the codes of an action; used to sweep a list of actions."""
+    return True not in ruleset.compiled(facts.codes, chosen)  # type: ignore[arg-type]
+
+
+def _demand_fit(ruleset: RuleSet[Any, Any], facts: Facts, action: Action) -> None:
+    if not ruleset.rules:
+        raise ValueError("expected at least one rule, got none; declare the rules before checking")
+    if type(facts) is not Facts or facts.schema is not ruleset.state:
+        raise TypeError(f"expected facts of `{ruleset.state.__name__}`, got `{_sort(facts)}`; perceive before deciding")
+    if type(action) is not ruleset.action:
+        raise TypeError(f"expected an action of `{ruleset.action.__name__}`, got `{_sort(action)}`; parse it first")
+
+
+def _sort(given: object) -> str:
+    return given.schema.__name__ if isinstance(given, Facts) else type(given).__name__
+
+
+def _decide_open(ruleset: RuleSet[Any, Any], facts: Facts, action: Action) -> tuple[Truth | None, ...]:
+    """Truth of each rule's violation where facts are open; None where the solver does not know."""
+    _demand_order(ruleset, facts)
+    walk = Walk(facts, codes_of(action))
+    found: list[Truth | None] = [walk.truth(rule.violation) for rule in ruleset.rules]
+    if MAYBE in found:
+        from symbolic import smt
+
+        open_rules = [index for index, truth in enumerate(found) if truth is MAYBE]
+        solved = smt.decide(ruleset, facts, action, only=open_rules)
+        for index in open_rules:
+            found[index] = solved[index]
+    return tuple(found)
+
+
+def _demand_order(ruleset: RuleSet[Any, Any], facts: Facts) -> None:
+    fields = ruleset.state.__domain__.fields
+    if len(facts.codes) != len(fields):
+        raise ValueError(f"expected {len(fields)} facts, got {len(facts.codes)}; give UNKNOWN for what is not known")
+    for field in fields:
+        low, high = facts.span(field)
+        if type(low) is not int or type(high) is not int or not field.low <= low <= high <= field.high:
+            raise ValueError(f"expected an ordered range inside `{field.name}`, got `{low}` to `{high}`; facts contradict")
+
+
+def _violation(rule: Rule, facts: Facts, chosen: tuple[int, ...]) -> Violation:
+    return Violation(
+        rule=rule.anchor,
+        name=rule.name,
+        title=rule.title,
+        source=rule.source,
+        priority=rule.priority,
+        sentence=rule.sentence,
+        numbers=tuple(shown(rule.reads, facts, chosen).items()),
+    )
+
+
+def _fault(ruleset: RuleSet[Any, Any], facts: object, action: object, error: Exception) -> Verdict:
+    return Verdict(
+        outcome=Outcome.UNDECIDED,
+        violations=(),
+        undecided=tuple(rule.anchor for rule in ruleset.rules),
+        action=action if isinstance(action, Action) else None,
+        facts_sha256=_hash_if_possible(facts),
+        ruleset_sha256=ruleset.sha256,
+        reason=" ".join(f"{type(error).__name__}: {error}".split())[:300],
+    )
+
+
+def _hash_if_possible(facts: object) -> str:
+    try:
+        return facts.sha256 if isinstance(facts, Facts) else ""
+    except Exception:  # noqa: BLE001 - facts that cannot even be written down have no hash
+        return ""
+
+
+def truths_of(verdict: Verdict, anchors: tuple[str, ...]) -> tuple[Truth | None, ...]:
+    """What a verdict says of each rule: YES violated, NO not, None undecided."""
+    broken = {violation.rule for violation in verdict.violations}
+    return tuple(YES if anchor in broken else None if anchor in verdict.undecided else NO for anchor in anchors)
