@@ -100,28 +100,26 @@ def attend(
     """
     if plan is None or not isinstance(attention_mask, Carry):
         raise UnsupportedModelError("expected the family to hand on plan and mask to its attention, got neither")
-    stock_mask, visible = _masks(plan, attention_mask)
+    stock_mask, hidden = _masks(plan, attention_mask)
     arguments = {"scaling": scaling, "dropout": dropout, **kwargs}
     output, weights = _stock(module, plan.stock)(module, query, key, value, stock_mask, **arguments)
     layer = int(getattr(module, "layer_idx", len(plan.measured)))
-    floors = plan.floors(layer)
     attended = packed(
         query.gather(2, plan.rows[:, None, :, None].expand(-1, query.shape[1], -1, query.shape[3])),
         key,
         value,
         Segments(
-            membership=plan.membership,
-            groups=plan.groups,
-            visible=visible,
-            floor=torch.tensor(floors, device=query.device),
-            has_floor=max(floors) > 0.0,
-            has_cut=max(floors) == 1.0,
+            layout=plan.layout,
+            hidden=hidden,
+            floor=plan.floors[layer],
+            has_floor=plan.top_floors[layer] > 0.0,
+            has_cut=plan.top_floors[layer] == 1.0,
         ),
         scale=query.shape[-1] ** -0.5 if scaling is None else scaling,
         softcap=kwargs.get("softcap"),
         sink=kwargs.get("s_aux"),
     )
-    plan.measured.append(_measured(layer, attended, plan.is_row))
+    plan.measured.append(_measured(layer, attended, plan.share))
     if len(plan.steered):
         batch_of, row_of = plan.steered // plan.rows.shape[1], plan.steered % plan.rows.shape[1]
         output[batch_of, plan.rows[batch_of, row_of]] = attended.output[batch_of, :, row_of].to(output.dtype)
@@ -129,15 +127,15 @@ def attend(
 
 
 def _masks(plan: Plan, carry: Carry) -> tuple[Tensor | None, Tensor]:
-    """The mask for the family's own attention, and what the decision rows see, (batch, 1, row, token)."""
+    """The mask for the family's own attention, and what is hidden from the decision rows, (batch, 1, row, token)."""
     known = plan.masks.get(id(carry))
     if known is None:
         row_positions = plan.positions.gather(1, plan.rows)
         seen = plan.seen.gather(2, plan.rows[:, None, :, None].expand(-1, -1, -1, plan.seen.shape[-1]))
         visible = seen & carry.allows(row_positions, plan.positions) & plan.uncut[:, None, None]
         _check_targets(plan, visible)
-        known = (carry, carry.mask(plan.stock) if plan.is_plain else _own_mask(plan, carry), visible)
         # The carry is kept with its masks, so that its id stays its own.
+        known = (carry, carry.mask(plan.stock) if plan.is_plain else _own_mask(plan, carry), ~visible)
         plan.masks[id(carry)] = known
     return known[1], known[2]
 
@@ -145,18 +143,17 @@ def _masks(plan: Plan, carry: Carry) -> tuple[Tensor | None, Tensor]:
 def _own_mask(plan: Plan, carry: Carry) -> Tensor:
     """The mask of a batch with a tree or with positions that leave tokens out, as the family's attention takes it."""
     mask = plan.seen & carry.allows(plan.positions, plan.positions)
-    if plan.stock == "sdpa":
-        return mask
-    dtype = carry.arguments["dtype"]
-    return torch.where(mask, torch.zeros((), dtype=dtype, device=mask.device), torch.finfo(dtype).min)
+    dtype: torch.dtype = carry.arguments["dtype"]
+    lowest = -torch.inf if plan.stock == "sdpa" else torch.finfo(dtype).min
+    return torch.where(mask, torch.zeros((), dtype=dtype, device=mask.device), lowest)
 
 
 def _check_targets(plan: Plan, visible: Tensor) -> None:
     dialled = [index for index, dial in enumerate(plan.dials) if dial.value > 0.0]
     if not dialled:
         return
-    sees_target = (visible[dialled, 0] & (plan.groups[dialled] == Group.TARGET)[:, None]).any(-1)
-    blind = (~sees_target & plan.is_row[dialled]).any(-1)
+    sees_target = (visible[dialled, 0] & (plan.layout.groups[dialled] == Group.TARGET)[:, None]).any(-1)
+    blind = (~sees_target & (plan.share[dialled, 0] > 0.0)).any(-1)
     if bool(blind.any()):
         dial = plan.dials[dialled[int(blind.int().argmax())]]
         raise DialError(
@@ -175,18 +172,17 @@ def _stock(module: nn.Module, name: str) -> Callable[..., tuple[Tensor, Tensor |
     return found
 
 
-def _measured(layer: int, attended: Attended, is_row: Tensor) -> Measured:
-    """Means over heads and true rows; a fidelity only over the rows where it is defined."""
-    share = is_row / is_row.sum(-1, keepdim=True)
-    entropies = entropy_bits(attended.steered).mean(1)
+def _measured(layer: int, attended: Attended, share: Tensor) -> Measured:
+    """Means over heads and decision rows; a fidelity only over the rows where it is defined."""
     fidelities = torch.stack([attended.raw_fidelity, attended.steered_fidelity], dim=-1)
-    defined = is_row[:, None, :, None] & ~fidelities.isnan()
+    defined = ~fidelities.isnan()
+    weight = share @ defined.to(share).mean(1)
     return Measured(
         layer=layer,
-        raw=(attended.raw.mean(1) * share[..., None]).sum(1),
-        steered=(attended.steered.mean(1) * share[..., None]).sum(1),
-        fidelities=fidelities.nan_to_num(nan=0.0).mul(defined).sum((1, 2)) / defined.sum((1, 2)),
-        entropy_bits=(entropies * share).sum(1),
+        raw=share @ attended.raw.mean(1),
+        steered=share @ attended.steered.mean(1),
+        fidelities=(share @ fidelities.masked_fill(~defined, 0.0).mean(1)) / weight,
+        entropy_bits=(share @ entropy_bits(attended.steered).mean(1)[..., None])[..., 0],
     )
 
 

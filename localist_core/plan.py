@@ -16,7 +16,7 @@ from localist_core.blocks import NEUTRAL_KINDS, PROMPT_ORDER, Prompt
 from localist_core.choice import Trie
 from localist_core.dial import Dial, layer_floor
 from localist_core.encoding import Encoding
-from localist_core.segments import Group
+from localist_core.segments import Group, Layout, layout_of
 
 NO_TRIE = Trie(tokens=(), parents=(), depths=(), paths=((),), branches={})
 """Nothing to choose: for passes that only look."""
@@ -32,15 +32,19 @@ class Row:
     trie: Trie = NO_TRIE
     cut: str | None = None
     """A block that the decision rows cannot see at all; None = they see every block."""
-
-    @property
-    def length(self) -> int:
-        """Tokens of the prompt and of the trie behind it."""
-        return len(self.encoding.ids) + len(self.trie.tokens)
+    has_twin: bool = False
+    """Whether a second copy of the decision rows stands behind the first, unseen by it and at dial 0: the evidence at
+    the price of a few rows. Not beside a dial of 1, which keeps blocks out of the model."""
 
     @property
     def num_decision_rows(self) -> int:
-        return self.length - self.encoding.decision_from
+        """Decision rows of the prompt and fed nodes of the trie, counted once."""
+        return len(self.encoding.ids) - self.encoding.decision_from + len(self.trie.tokens)
+
+    @property
+    def length(self) -> int:
+        """Tokens of the prompt, of the trie behind it, and of the twin."""
+        return self.encoding.decision_from + self.num_decision_rows * (2 if self.has_twin else 1)
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -58,8 +62,8 @@ class Row:
     def shape(self) -> tuple[int, int, int]:
         """The canonical shape: tokens, decision rows, blocks."""
         return (
-            _round_up(self.length, 32 if self.length <= 512 else 128),
-            _round_up(self.num_decision_rows, 8),
+            _round_up(self.length, 16 if self.length <= 512 else 64),
+            _round_up(self.length - self.encoding.decision_from, 8),
             _round_up(len(self.prompt.blocks), 8),
         )
 
@@ -79,46 +83,43 @@ class Plan:
     seen: Tensor
     """(batch, 1, token, token) bool: causal, and a tree behind the prompt; no window."""
     rows: Tensor
-    """(batch, row) int64: the decision rows; a shorter batch entry repeats its last one."""
-    is_row: Tensor
-    """(batch, row) bool: False for those repeats."""
-    membership: Tensor
-    """(batch, token, block) float32, see `Segments`."""
-    groups: Tensor
-    """(batch, token) int64, see `Segments`."""
+    """(batch, row) int64: the decision rows, then their twins; a shorter batch entry repeats its last one."""
+    share: Tensor
+    """(batch, pass, row) float32: weights of the means over decision rows and over their twins; sum 1, or 0 if none."""
+    layout: Layout
+    """Blocks and groups of the keys."""
     uncut: Tensor
     """(batch, token) bool: False where a knocked-out block stands."""
+    floors: Tensor
+    """(layer, batch, row) float32, see `Segments`."""
+    top_floors: tuple[float, ...]
+    """The highest floor of each layer."""
     dials: tuple[Dial, ...]
     steered: Tensor
     """(change,) int64: flat indices into batch * row of the rows whose output the dial or a cut replaces."""
     is_plain: bool
-    """No tree, and positions count every token: the family's own mask serves."""
+    """No tree, no twin, and positions count every token: the family's own mask serves."""
     stock: str
     """The family's own attention for all other rows: `sdpa` or `eager`."""
-    num_layers: int
     measured: list[Measured] = field(default_factory=list)
     """Filled by the attention function, one entry for each layer in the order of the calls."""
     masks: dict[int, tuple[object, Tensor | None, Tensor]] = field(default_factory=dict)
     """Cache of the attention function: the masks of each kind of layer."""
 
-    def floors(self, layer: int) -> tuple[float, ...]:
-        """The floor of each batch entry in one layer."""
-        return tuple(layer_floor(dial.value, layer, self.num_layers, dial.gamma) for dial in self.dials)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """Means over heads and decision rows in one layer."""
+    """Means over heads and decision rows in one layer; pass 0 is the decision, pass 1 its twin."""
 
     layer: int
     raw: Tensor
-    """(batch, block)"""
+    """(batch, pass, block)"""
     steered: Tensor
-    """(batch, block)"""
+    """(batch, pass, block)"""
     fidelities: Tensor
-    """(batch, 2) raw and steered; NaN where undefined."""
+    """(batch, pass, 2) raw and steered; NaN where undefined."""
     entropy_bits: Tensor
-    """(batch,) of the masses as used."""
+    """(batch, pass) of the masses as used."""
 
 
 def plan_of(rows: Sequence[Row], *, stock: str, num_layers: int, pad_id: int, device: torch.device) -> Plan:
@@ -127,32 +128,39 @@ def plan_of(rows: Sequence[Row], *, stock: str, num_layers: int, pad_id: int, de
     batch = len(rows)
     ids = torch.full((batch, tokens), pad_id)
     positions, padding, kinds, groups = (torch.zeros(batch, tokens, dtype=torch.long) for _ in range(4))
-    seen = torch.ones(tokens, tokens, dtype=torch.bool).tril().expand(batch, 1, -1, -1).clone()
+    seen = torch.ones(tokens, tokens, dtype=torch.bool).tril().repeat(batch, 1, 1, 1)
     membership = torch.zeros(batch, tokens, blocks)
     uncut = torch.ones(batch, tokens, dtype=torch.bool)
     decision = torch.zeros(batch, num_rows, dtype=torch.long)
-    is_row = torch.zeros(batch, num_rows, dtype=torch.bool)
+    share = torch.zeros(batch, 2, num_rows)
+    floors = torch.zeros(num_layers, batch, num_rows)
     for b, row in enumerate(rows):
-        encoding, trie, length = row.encoding, row.trie, row.length
-        prompt_length = len(encoding.ids)
-        of_token = torch.tensor(encoding.block_ids + (len(row.prompt.blocks) - 1,) * len(trie.tokens))
-        ids[b, :length] = torch.tensor(encoding.ids + trie.tokens)
-        last = encoding.positions[-1]
-        positions[b, :length] = torch.tensor(encoding.positions + tuple(last + depth for depth in trie.depths))
+        start, length, own = row.encoding.decision_from, row.length, row.num_decision_rows
+        row_ids, row_positions, of_token = _unrolled(row)
+        ids[b, :length] = torch.tensor(row_ids)
+        positions[b, :length] = torch.tensor(row_positions)
         padding[b, :length] = 1
         kinds[b, :length] = torch.tensor([PROMPT_ORDER.index(block.kind) for block in row.prompt.blocks])[of_token]
         groups[b, :length] = torch.tensor(row.groups)[of_token]
         membership[b, torch.arange(length), of_token] = 1.0
         seen[b, 0, :, length:] = False
-        for node in range(len(trie.tokens)):
-            seen[b, 0, prompt_length + node, prompt_length:] = False
-            seen[b, 0, prompt_length + node, [prompt_length + other for other in trie.ancestors(node)]] = True
+        for node in range(len(row.trie.tokens)):
+            at = len(row.encoding.ids) + node
+            seen[b, 0, at, len(row.encoding.ids) :] = False
+            seen[b, 0, at, [len(row.encoding.ids) + other for other in row.trie.ancestors(node)]] = True
+        if row.has_twin:
+            seen[b, 0, start + own : length, start + own : length] = seen[b, 0, start : start + own, start : start + own]
+            seen[b, 0, start + own :, start : start + own] = False
+            share[b, 1, own : 2 * own] = 1.0 / own
         if row.cut is not None:
             uncut[b, :length] = of_token != row.prompt.names().index(row.cut)
-        decision[b] = torch.arange(encoding.decision_from, encoding.decision_from + num_rows).clamp(max=length - 1)
-        is_row[b, : row.num_decision_rows] = True
+        decision[b] = torch.arange(start, start + num_rows).clamp(max=length - 1)
+        share[b, 0, :own] = 1.0 / own
+        for layer in range(num_layers):
+            floors[layer, b] = layer_floor(row.dial.value, layer, num_layers, row.dial.gamma)
+            if row.has_twin:
+                floors[layer, b, own:] = 0.0
     is_steered = torch.tensor([row.dial.value > 0.0 or row.cut is not None for row in rows])
-    is_plain = not any(row.trie.tokens or row.encoding.positions[-1] != len(row.encoding.ids) - 1 for row in rows)
     return Plan(
         ids=ids.to(device),
         positions=positions.to(device),
@@ -160,16 +168,30 @@ def plan_of(rows: Sequence[Row], *, stock: str, num_layers: int, pad_id: int, de
         kinds=kinds.to(device),
         seen=seen.to(device),
         rows=decision.to(device),
-        is_row=is_row.to(device),
-        membership=membership.to(device),
-        groups=groups.to(device),
+        share=share.to(device),
+        layout=layout_of(membership.to(device), groups.to(device)),
         uncut=uncut.to(device),
+        floors=floors.to(device),
+        top_floors=tuple(floors.amax((1, 2)).tolist()),
         dials=tuple(row.dial for row in rows),
-        steered=(is_row & is_steered[:, None]).flatten().nonzero()[:, 0].to(device),
-        is_plain=is_plain,
+        steered=((share[:, 0] > 0.0) & is_steered[:, None]).flatten().nonzero()[:, 0].to(device),
+        is_plain=not any(
+            row.has_twin or row.trie.tokens or row.encoding.positions[-1] != len(row.encoding.ids) - 1 for row in rows
+        ),
         stock=stock,
-        num_layers=num_layers,
     )
+
+
+def _unrolled(row: Row) -> tuple[list[int], list[int], Tensor]:
+    """Ids, positions and block of each token: the prompt, the fed nodes of the trie, and the twin of the decision rows.
+    Nodes belong to the decision block."""
+    encoding, trie = row.encoding, row.trie
+    ids = [*encoding.ids, *trie.tokens]
+    positions = [*encoding.positions, *(encoding.positions[-1] + depth for depth in trie.depths)]
+    blocks = [*encoding.block_ids, *(len(row.prompt.blocks) - 1 for _ in trie.tokens)]
+    if row.has_twin:
+        ids, positions, blocks = (each + each[encoding.decision_from :] for each in (ids, positions, blocks))
+    return ids, positions, torch.tensor(blocks)
 
 
 def _round_up(number: int, step: int) -> int:

@@ -105,13 +105,12 @@ def _tried(model: PreTrainedModel, plan: Plan) -> Tensor:
 
 
 def _compare_masses(model: PreTrainedModel, plan: Plan, attentions: tuple[Tensor, ...], tolerance: float) -> None:
-    blocks = plan.membership.shape[-1]
-    share = plan.is_row / plan.is_row.sum(-1, keepdim=True)
+    blocks = plan.layout.membership.shape[-1]
     for one in plan.measured:
         weights = attentions[one.layer].float().mean(1)
         of_rows = weights.gather(1, plan.rows[..., None].expand(-1, -1, weights.shape[-1]))
-        masses = ((of_rows @ plan.membership) * share[..., None]).sum(1)
-        difference = float((masses - one.raw[:, :blocks]).abs().max())
+        masses = (plan.share @ (of_rows @ plan.layout.membership))[:, 0]
+        difference = float((masses - one.raw[:, 0, :blocks]).abs().max())
         if not difference <= tolerance:
             raise _refusal(model, f"its eager attention differs from ours by {difference:.1e} in layer {one.layer}")
 

@@ -25,17 +25,28 @@ class Group(IntEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Segments:
-    """How the keys of a batch fall into blocks, and what the decision rows may do with them in one layer."""
+class Layout:
+    """How the keys of a batch fall into blocks and groups; the same in every layer. Build it with `layout_of`."""
 
     membership: Tensor
     """(batch, key, block) float32: 1 where the token stands in the block; padding has none."""
     groups: Tensor
-    """(batch, key) int64, a `Group`."""
-    visible: Tensor
-    """(batch, 1, row, key) bool: what each row may see; padding is never visible."""
+    """(batch, key) int64, a `Group`; all tokens of a block have the same."""
+    of_token: Tensor
+    """(batch, key, group) float32: 1 for the token's group."""
+    of_block: Tensor
+    """(batch, group, block) float32: 1 for the block's group; a block without tokens has none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segments:
+    """The layout of a batch, and what its decision rows may do with it in one layer."""
+
+    layout: Layout
+    hidden: Tensor
+    """(batch, 1, row, key) bool: True where a row must not look; padding is always hidden."""
     floor: Tensor
-    """(batch,) float32 in [0, 1]: the fidelity floor of this layer; 0 = off, 1 = hard cut."""
+    """(batch, row) float32 in [0, 1]: the fidelity floor; 0 = off, 1 = hard cut. A batch entry with a 1 has only 1s."""
     has_floor: bool
     """Whether any floor is above 0."""
     has_cut: bool
@@ -56,6 +67,14 @@ class Attended:
     """(batch, head, row) before the dial; NaN where neither target nor rest is visible."""
     steered_fidelity: Tensor
     """(batch, head, row) under the dial; NaN likewise."""
+
+
+def layout_of(membership: Tensor, groups: Tensor) -> Layout:
+    """The layout of these blocks (batch, key, block) and groups (batch, key)."""
+    of_token = torch.nn.functional.one_hot(groups, len(Group)).to(membership)
+    return Layout(
+        membership=membership, groups=groups, of_token=of_token, of_block=(of_token.mT @ membership).clamp(max=1.0)
+    )
 
 
 def packed(
@@ -79,42 +98,34 @@ def packed(
         softcap: logits are softcap * tanh(s / softcap).
         sink: (head,) extra logits without a key, neutral; None = none.
     """
-    scores = _scores(query.float(), key.float(), scale, softcap)
-    scores = scores.masked_fill(~segments.visible, -torch.inf)
-    cut = None
+    layout = segments.layout
+    scores = _scores(query.float(), key.float(), scale, softcap).masked_fill(segments.hidden, -torch.inf)
     if segments.has_cut:
-        cut = (segments.floor == 1.0)[:, None] & (segments.groups == Group.REST)
-        # A poisoned key that is cut must not reach a sum: 0 * inf is NaN.
+        cut = (segments.floor[:, :1] == 1.0) & (layout.groups == Group.REST)
+        # A poisoned key or value that is cut must not reach a sum: 0 * inf is NaN.
         scores = scores.masked_fill(cut[:, None, None] & ~scores.isfinite(), -torch.inf)
-    of_group = torch.nn.functional.one_hot(segments.groups, len(Group)).to(scores)
+        value = value.masked_fill(cut[:, None, :, None], 0.0)
     tops = _tops(scores, segments, sink)
-    # Each token relative to the top of its own group: no group underflows because another one towers above it.
-    exps = (scores - _flat(tops, of_group.mT)).exp()
-    block_sums = _flat(exps, segments.membership)
-    group_sums = _flat(exps, of_group)
+    exps = (scores - _flat(tops, layout.of_token.mT)).exp()
+    block_sums, group_sums, of_block = _flat(exps, layout.membership), _flat(exps, layout.of_token), layout.of_block
     if sink is not None:
         extra = (sink.float()[None, :, None] - tops[..., Group.NEUTRAL]).exp()
         group_sums[..., Group.NEUTRAL] += extra
         block_sums = torch.cat([block_sums, extra[..., None]], dim=-1)
+        is_neutral = torch.eye(len(Group))[:, :1].to(of_block)
+        of_block = torch.cat([of_block, is_neutral.expand(len(of_block), -1, -1)], dim=-1)
     L = tops + group_sums.log()
-    of_block = _group_of_block(segments, of_group, has_sink=sink is not None)
-    raw = block_sums * _flat((tops - L.logsumexp(-1, keepdim=True)).exp(), of_block)
-    raw_fidelity = _fidelity(L)
-    steered, steered_fidelity = raw, raw_fidelity
     weights = (tops - L.logsumexp(-1, keepdim=True)).exp()
+    raw = steered = block_sums * _flat(weights, of_block)
+    raw_fidelity = steered_fidelity = _fidelity(L)
     if segments.has_floor:
-        shifted = L.clone()
-        shifted[..., Group.REST] += rest_bias(L, segments.floor[:, None, None])
-        # What a cut leaves of the rest is exactly nothing, whatever its scores are.
-        weights = (tops + (shifted - L).nan_to_num(nan=0.0) - shifted.logsumexp(-1, keepdim=True)).exp()
-        steered = block_sums * _flat(weights, of_block)
-        steered_fidelity = _fidelity(shifted)
-    probabilities = exps * _flat(weights, of_group.mT)
-    value = value.float()
-    if cut is not None:
-        value = value.masked_fill(cut[:, None, :, None], 0.0)
+        bias = rest_bias(L, segments.floor[:, None])
+        tops[..., Group.REST] += bias
+        L[..., Group.REST] += bias
+        weights = (tops - L.logsumexp(-1, keepdim=True)).exp()
+        steered, steered_fidelity = block_sums * _flat(weights, of_block), _fidelity(L)
     return Attended(
-        output=_grouped(probabilities, value.shape[1], value),
+        output=_grouped(exps * _flat(weights, layout.of_token.mT), value.shape[1], value.float()),
         raw=raw,
         steered=steered,
         raw_fidelity=raw_fidelity,
@@ -148,22 +159,22 @@ def reference(
     """The specification in float64: one softmax for each block, merged. Slow; same arguments as `packed`."""
     scores = _scores(query.double(), key.double(), scale, softcap)
     batch, heads, rows, _ = scores.shape
-    blocks = segments.membership.shape[-1]
+    layout, blocks = segments.layout, segments.layout.membership.shape[-1]
     value = value.double().repeat_interleave(heads // value.shape[1], dim=1)
     L_b = scores.new_full((batch, heads, rows, blocks), -torch.inf)
     O_b = scores.new_zeros((batch, heads, rows, blocks, value.shape[-1]))
     group_b = torch.zeros(batch, blocks, dtype=torch.long)
     for b in range(batch):
         for block in range(blocks):
-            keys = segments.membership[b, :, block].bool().nonzero()[:, 0]
+            keys = layout.membership[b, :, block].bool().nonzero()[:, 0]
             if not len(keys):
                 continue
-            group_b[b, block] = segments.groups[b, keys[0]]
-            if group_b[b, block] == Group.REST and segments.floor[b] == 1.0:
+            group_b[b, block] = layout.groups[b, keys[0]]
+            if group_b[b, block] == Group.REST and segments.floor[b, 0] == 1.0:
                 seen = scores[b][..., keys].nan_to_num(nan=-torch.inf, posinf=-torch.inf)
             else:
                 seen = scores[b][..., keys]
-            seen = seen.masked_fill(~segments.visible[b][..., keys], -torch.inf)
+            seen = seen.masked_fill(segments.hidden[b][..., keys], -torch.inf)
             L_b[b, ..., block] = seen.logsumexp(-1)
             inside = (seen - L_b[b, ..., block, None]).exp().nan_to_num(nan=0.0)
             O_b[b, ..., block, :] = inside @ value[b][:, keys]
@@ -174,7 +185,7 @@ def reference(
     L = torch.stack(
         [L_b.masked_fill((group_b != group)[:, None, None], -torch.inf).logsumexp(-1) for group in Group], dim=-1
     )
-    beta = rest_bias(L, segments.floor.double()[:, None, None])
+    beta = rest_bias(L, segments.floor.double()[:, None])
     is_rest = (group_b == Group.REST)[:, None, None]
     shifted_b = torch.where(is_rest, L_b + beta[..., None], L_b)
     steered = shifted_b.softmax(-1)
@@ -213,21 +224,19 @@ def _flat(values: Tensor, right: Tensor) -> Tensor:
 
 
 def _tops(scores: Tensor, segments: Segments, sink: Tensor | None) -> Tensor:
-    """Highest score of each group for each row, (batch, head, row, group); 0 where the group is not visible."""
-    tops = torch.stack(
-        [scores.masked_fill((segments.groups != group)[:, None, None], -torch.inf).amax(-1) for group in Group], dim=-1
-    )
+    """What the scores of each group are taken relative to, (batch, head, row, group); finite.
+
+    Under a dial each group has its own top, so that none underflows because another towers above it; without one the
+    top of the row serves all.
+    """
+    if not segments.has_floor:
+        tops = scores.amax(-1, keepdim=True).expand(-1, -1, -1, len(Group))
+    else:
+        groups = segments.layout.groups[:, None, None]
+        tops = torch.stack([scores.masked_fill(groups != group, -torch.inf).amax(-1) for group in Group], dim=-1)
     if sink is not None:
-        tops[..., Group.NEUTRAL] = torch.maximum(tops[..., Group.NEUTRAL], sink.float()[None, :, None])
+        tops = torch.maximum(tops, sink.float()[None, :, None, None])
     return tops.masked_fill(tops == -torch.inf, 0.0)
-
-
-def _group_of_block(segments: Segments, of_group: Tensor, *, has_sink: bool) -> Tensor:
-    """(batch, group, block): 1 where the block's tokens are of the group; a sink is neutral."""
-    table = (of_group.mT @ segments.membership).clamp(max=1.0)
-    if not has_sink:
-        return table
-    return torch.cat([table, torch.eye(len(Group))[:, :1].to(table).expand(len(table), -1, -1)], dim=-1)
 
 
 def _fidelity(L: Tensor) -> Tensor:

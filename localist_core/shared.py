@@ -60,6 +60,7 @@ class Scored:
     logits: Tensor
     """(row, vocabulary) float32 on the device: the decision rows and the fed nodes of the trie."""
     seen: Seen
+    twin: Seen
 
 
 class SharedCore:
@@ -125,16 +126,14 @@ class SharedCore:
         if len(requests) > CAPACITY:
             raise OverloadError(f"expected at most {CAPACITY} requests at once, got {len(requests)}; send fewer")
         with self._lock:
-            rows = [self._row(request, request.dial) for request in requests]
-            evidence = [
-                self._row(request, Dial(0.0, request.dial.targets))
-                for request in requests
-                if request.evidence and request.dial.value > 0.0
-            ]
-            scored = self._score([*rows, *evidence])
-            raws = iter(scored[len(rows) :])
+            rows = [self._row(request, request.dial, has_twin=_has_twin(request)) for request in requests]
+            # A hard cut keeps blocks out of the model: then the evidence is a row of its own.
+            apart = [request for request in requests if request.evidence and request.dial.value == 1.0]
+            whole = [self._row(request, Dial(0.0, request.dial.targets)) for request in apart]
+            scored = self._score([*rows, *whole])
+            evidence = {id(request): one for request, one in zip(apart, scored[len(rows) :], strict=True)}
             return tuple(
-                self._choice(request, one, next(raws) if request.evidence and request.dial.value > 0.0 else None)
+                self._choice(request, one, evidence.get(id(request)))
                 for request, one in zip(requests, scored, strict=False)
             )
 
@@ -147,7 +146,7 @@ class SharedCore:
         chosen = int(before.argmax())
         return float(after[chosen] - before[chosen])
 
-    def _row(self, request: Request, dial: Dial, *, cut: str | None = None) -> Row:
+    def _row(self, request: Request, dial: Dial, *, cut: str | None = None, has_twin: bool = False) -> Row:
         """Encode a request under a dial. What a hard cut in all layers takes away and nothing trusted has seen, is not
         even read: so the decision cannot depend on its content or length (framework, section 3, non-interference)."""
         prompt = request.prompt
@@ -160,7 +159,9 @@ class SharedCore:
                 and block.name not in dial.targets
             )
         trie = trie_of([self._encoder.label(action) for action in request.actions], end_id=self._tokenizer.eos_token_id)
-        row = Row(prompt=prompt, encoding=self._encoder.encode(prompt), dial=dial, trie=trie, cut=cut)
+        row = Row(
+            prompt=prompt, encoding=self._encoder.encode(prompt), dial=dial, trie=trie, cut=cut, has_twin=has_twin
+        )
         if row.shape[0] > self._longest:
             raise EncodingError(
                 f"expected a prompt of at most {self._longest} tokens, got {row.length} of agent `{request.agent}`"
@@ -186,16 +187,15 @@ class SharedCore:
             logits = run(self._model, plan).float()
             seen = seen_of(plan.measured)
             for position, index in enumerate(indices):
-                scored[index] = Scored(row=rows[index], logits=logits[position], seen=seen[position])
+                scored[index] = Scored(row=rows[index], logits=logits[position], seen=seen[position][0], twin=seen[position][1])
         return [scored[index] for index in range(len(rows))]
 
     def _choice(self, request: Request, scored: Scored, evidence: Scored | None) -> Choice:
-        trace = trace_of(
-            scored.row,
-            scored.seen,
-            evidence=None if evidence is None else (evidence.row, evidence.seen),
-            blocks=request.prompt.names(),
-        )
+        if evidence is not None:
+            raw = (evidence.row, evidence.seen)
+        else:
+            raw = (scored.row, scored.twin) if scored.row.has_twin else None
+        trace = trace_of(scored.row, scored.seen, evidence=raw, blocks=request.prompt.names())
         citations = self._citations(request, scored) if self._ok_id is not None else None
         return choice_of(request, self._probabilities(request, scored), citations=citations, trace=trace)
 
@@ -242,6 +242,10 @@ class SharedCore:
         """The one token that this word is; None if it is several or unknown."""
         ids = self._encoder.label(word)
         return ids[0] if len(ids) == 1 and ids[0] != self._tokenizer.unk_token_id else None
+
+
+def _has_twin(request: Request) -> bool:
+    return request.evidence and 0.0 < request.dial.value < 1.0
 
 
 def _load(directory: Path, dtype: torch.dtype | str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

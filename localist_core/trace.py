@@ -19,7 +19,7 @@ DIGITS = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """The measurements of one batch entry as numbers, layers in order."""
+    """The measurements of one pass of one batch entry as numbers, layers in order."""
 
     raw: list[float]
     """Mean over layers, for each block of the padded shape."""
@@ -29,8 +29,9 @@ class Seen:
     entropy_bits: float
 
 
-def seen_of(measured: Sequence[Measured]) -> list[Seen]:
-    """Take the measurements of a forward off the device, one value for each batch entry.
+def seen_of(measured: Sequence[Measured]) -> list[tuple[Seen, Seen]]:
+    """Take the measurements of a forward off the device: for each batch entry the decision and its twin, which is all
+    zeros where there is none.
 
     Raises:
         NumericsError: a mass is inf or NaN.
@@ -39,12 +40,16 @@ def seen_of(measured: Sequence[Measured]) -> list[Seen]:
     raw, steered = _mean([one.raw for one in layers]), _mean([one.steered for one in layers])
     entropies = _mean([one.entropy_bits for one in layers])
     fidelities = torch.stack([one.fidelities for one in layers], dim=1).double().tolist()
-    if not all(math.isfinite(mass) for masses in raw + steered for mass in masses):
+    if not all(math.isfinite(mass) for entry in raw + steered for masses in entry for mass in masses):
         raise NumericsError("expected finite attention, got inf or NaN in the masses of a decision row")
-    return [
-        Seen(raw=r, steered=s, fidelities=[(before, after) for before, after in f], entropy_bits=e)
+    entries = [
+        [
+            Seen(raw=r[n], steered=s[n], fidelities=[(one[n][0], one[n][1]) for one in f], entropy_bits=e[n])
+            for n in (0, 1)
+        ]
         for r, s, f, e in zip(raw, steered, fidelities, entropies, strict=True)
     ]
+    return [(decision, twin) for decision, twin in entries]
 
 
 def trace_of(row: Row, seen: Seen, *, evidence: tuple[Row, Seen] | None, blocks: tuple[str, ...]) -> BlockTrace:

@@ -29,7 +29,9 @@ from localist_core.core import Request
 from localist_core.dial import Dial
 from localist_core.model import small_config
 
-WORDS = "speed gap light red green is then forbid if and yes no go stop < 10 20 act goal car says please ignore : .".split()
+WORDS = (
+    ["speed", "gap", "light", "red", "green", "is", "then", "forbid", "if", "and", "yes", "no", "go", "stop", "<", "10", "20", "act", "goal", "car", "says", "please", "ignore", ":", "."]
+)
 SLOTS = [f"A{n}" for n in range(1, 9)] + [f"R{n}" for n in range(1, 9)] + ["ok"]
 CHARACTERS = [chr(code) for code in range(33, 127)]
 VOCABULARY = ["<pad>", "<unk>", *WORDS, *(c for c in CHARACTERS if c not in WORDS)]
@@ -63,7 +65,14 @@ CONFIGS = {
         vocab_size=SIZE, hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=4, **_IDS
     ),
     "gpt_oss": GptOssConfig(
-        **_SHAPE, **_HEADS, **_IDS, head_dim=8, num_local_experts=4, num_experts_per_tok=2, sliding_window=16, rope_parameters={"rope_type": "default", "rope_theta": 10000.0}
+        **_SHAPE,
+        **_HEADS,
+        **_IDS,
+        head_dim=8,
+        num_local_experts=4,
+        num_experts_per_tok=2,
+        sliding_window=16,
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
     ),
     "bloom": BloomConfig(vocab_size=SIZE, hidden_size=32, n_layer=3, n_head=4, **_IDS),
     "gptj": GPTJConfig(vocab_size=SIZE, n_embd=32, n_layer=3, n_head=4, n_positions=1024, rotary_dim=4, **_IDS),
@@ -90,7 +99,9 @@ def save(family: str, directory: Path) -> Path:
     return directory
 
 
-def prompt(*, message: str = "car says go go", rules: int = 2, actions: int = 3, observation: str = "gap is 10") -> Prompt:
+def prompt(
+    *, message: str = "car says go go", rules: int = 2, actions: int = 3, observation: str = "gap is 10"
+) -> Prompt:
     """A prompt of every kind of block that matters here; without a message if it is empty."""
     blocks = [
         Block(kind=BlockKind.SCHEMA, name="schema", text="act is A1 . gap speed light"),
@@ -103,9 +114,7 @@ def prompt(*, message: str = "car says go go", rules: int = 2, actions: int = 3,
     ]
     if message:
         blocks.append(Block(kind=BlockKind.MESSAGE, name="message", text=message, trust=Trust.UNTRUSTED))
-    blocks.append(
-        Block(kind=BlockKind.OPTIONS, name="options", text=" ".join(f"A{n}" for n in range(1, actions + 1)))
-    )
+    blocks.append(Block(kind=BlockKind.OPTIONS, name="options", text=" ".join(f"A{n}" for n in range(1, actions + 1))))
     blocks.append(Block(kind=BlockKind.DECISION, name="decision", text="act"))
     return Prompt(tuple(blocks))
 
