@@ -11,6 +11,7 @@ it), dropped messages of a bounded queue (the queue is unbounded; the mailbox be
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import secrets
 import socket
@@ -278,5 +279,7 @@ def _unreachable(address: Address, error: Exception) -> BrokerUnreachableError:
 
 
 def _reason(error: Exception) -> str:
-    text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    text = str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.errno is not None:
+        text = os.strerror(error.errno) if error.errno > 0 else error.strerror or text  # names are looked up below 0
     return text.partition("\n")[0].lower()

@@ -1,6 +1,6 @@
 """One spelling for every value: canonical JSON, and the hash of it.
 
-Keys sorted by code point, no blanks, UTF-8 without escapes, floats in their shortest decimal form (`repr` of an
+Keys sorted by code point, no blanks, ASCII with `\\u` escapes, floats in their shortest decimal form (`repr` of an
 IEEE 754 double), whole floats with `.0`, no NaN and no infinity. Equal values have equal bytes and equal hashes.
 """
 
@@ -17,7 +17,7 @@ MAX_DEPTH = 64
 
 
 class CanonicalError(ValueError):
-    """A value without canonical form: NaN, infinity, a lone surrogate, a foreign type, nesting beyond `MAX_DEPTH`."""
+    """A value without canonical form: NaN, infinity, a foreign type, nesting beyond `MAX_DEPTH`."""
 
 
 def canonical(value: Mapping[str, JsonValue] | JsonValue) -> bytes:
@@ -29,7 +29,7 @@ def canonical(value: Mapping[str, JsonValue] | JsonValue) -> bytes:
     try:
         if _depth(value) > MAX_DEPTH:
             raise CanonicalError(f"expected at most {MAX_DEPTH} levels of nesting, got more")
-        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise CanonicalError(f"expected JSON values with a canonical form, got {_first_line(error)}") from error

@@ -185,15 +185,15 @@ class RunLog:
         if self._is_closed:
             return
         self._is_closed = True
-        with self._resources:
-            self._end(status)
-            self.flush()
-            try:
+        try:
+            with self._resources:
+                self._end(status)
+                self.flush()
                 for file in self._files.values():
                     os.fsync(file.fileno())
                 merge_run(self.path)
-            except OSError as error:
-                raise LogWriteError(f"expected to write `{self.path / TRACE}`, got {_reason(error)}") from error
+        except OSError as error:
+            raise LogWriteError(f"expected to write `{self.path / TRACE}`, got {_reason(error)}") from error
 
     def _end(self, status: Literal["complete", "interrupted"]) -> None:
         last = max(chain.tick for chain in self._chains.values())
