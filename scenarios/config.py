@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import JsonValue
 
@@ -69,30 +69,13 @@ class BusConfig:
     """`mqtt://host:port` of a broker that runs already; only with `mqtt`."""
 
     def __post_init__(self) -> None:
-        if self.broker is None:
-            return
-        if self.kind != "mqtt":
+        if self.broker is not None and self.kind != "mqtt":
             raise ConfigError("expected --bus mqtt beside --broker, got --bus local; add --bus mqtt or drop --broker")
-        _ = self.address
 
-    @property
-    def address(self) -> tuple[str, int] | None:
-        """Host and port of the broker; None = start one.
-
-        Raises:
-            ConfigError: a broker that is no `mqtt://host:port`.
-        """
-        if self.broker is None:
-            return None
-        wrong = ConfigError(f"expected a broker like mqtt://localhost:1883, got `{self.broker}`; correct --broker")
-        try:
-            parts = urlsplit(self.broker)
-            host, port = parts.hostname, parts.port if parts.port is not None else 1883
-        except ValueError:
-            raise wrong from None
-        if parts.scheme != "mqtt" or not host or parts.path.strip("/") or parts.query or parts.username:
-            raise wrong
-        return host, port
+    def to_json(self) -> dict[str, JsonValue]:
+        """The settings as JSON; user and password of a broker stay out of every trace."""
+        shown = re.sub(r"//[^@/]*@", "//...@", self.broker) if self.broker else None
+        return {"kind": self.kind, "broker": shown}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +110,7 @@ class RunConfig:
             "seed": self.seed,
             "episodes": self.episodes,
             "core": {**asdict(self.core), "model": str(self.core.model) if self.core.model else None},
-            "bus": asdict(self.bus),
+            "bus": self.bus.to_json(),
             "without": sorted(self.without),
         }
 

@@ -186,6 +186,7 @@ def _rules(verdict: VerdictRecord, role: RoleCard, step: Step) -> RenderableType
         "rule", f"verdict on {verdict.action}", "sentence", "numbers", "source", title_justify="left", box=None
     )
     violated = {violation.rule: violation for violation in verdict.violations}
+    shown = {**_fact_fields(step), **role.actions.get(verdict.action, {})}
     for card in role.rules:
         if card.rule in violated:
             found = violated[card.rule]
@@ -194,14 +195,14 @@ def _rules(verdict: VerdictRecord, role: RoleCard, step: Step) -> RenderableType
         else:
             is_open = verdict.outcome == "undecided" and (not verdict.undecided or card.rule in verdict.undecided)
             state = Text("undecided", "yellow") if is_open else Text("holds", "green")
-            table.add_row(card.rule, state, card.sentence, _numbers(card.sentence, step), card.source)
+            table.add_row(card.rule, state, card.sentence, _numbers(card.sentence, shown), card.source)
     return table
 
 
-def _numbers(sentence: str, step: Step) -> str:
-    """The perceived values of the fields that a sentence speaks of."""
+def _numbers(sentence: str, shown: Mapping[str, JsonValue]) -> str:
+    """The values of the fields that a sentence speaks of."""
     words = set(re.findall(r"\w+", sentence))
-    return ", ".join(f"{name} = {_known(value)}" for name, value in _fact_fields(step).items() if name in words)
+    return ", ".join(f"{name} = {_known(value)}" for name, value in shown.items() if name in words)
 
 
 def _change(trace: Trace, before: AttemptRecord, after: AttemptRecord) -> RenderableType:

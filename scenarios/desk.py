@@ -1,0 +1,62 @@
+"""The desk where agents put their questions: all that is asked at once goes to the core as one batch."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+
+from localist_core import Choice, Core, CoreError, Request
+
+
+class Desk:
+    """Answers as soon as every agent that is still deciding has either asked or left.
+
+    The batch is in order of agent names, so that a tick's decisions depend neither on the order in which tasks run nor
+    on the time that anything takes.
+    """
+
+    def __init__(self, core: Core, agents: Iterable[str]) -> None:
+        self._core = core
+        self._deciding = set(agents)
+        self._waiting: dict[str, tuple[Request, asyncio.Future[Choice]]] = {}
+        self.busy_s = 0.0
+        """Wall-clock time spent in the core."""
+
+    async def ask(self, request: Request) -> Choice:
+        """The core's answer.
+
+        Raises:
+            CoreError: the core has none, for all that asked at once.
+            ValueError: the agent is not deciding, or has a question open.
+        """
+        if request.agent not in self._deciding or request.agent in self._waiting:
+            raise ValueError(f"expected a deciding agent without an open question, got `{request.agent}`")
+        answer = asyncio.get_running_loop().create_future()
+        self._waiting[request.agent] = (request, answer)
+        self._answer_if_all_asked()
+        return await answer
+
+    def leave(self, agent: str) -> None:
+        """An agent has decided, or has given up: the others need not wait for it."""
+        self._deciding.discard(agent)
+        self._answer_if_all_asked()
+
+    def _answer_if_all_asked(self) -> None:
+        if not self._waiting or len(self._waiting) < len(self._deciding):
+            return
+        asked = [pair for _, pair in sorted(self._waiting.items()) if not pair[1].cancelled()]
+        self._waiting.clear()
+        if not asked:
+            return
+        start = time.perf_counter()
+        try:
+            choices = self._core.decide([request for request, _ in asked])
+        except CoreError as error:
+            for _, answer in asked:
+                answer.set_exception(error)
+        else:
+            for (_, answer), choice in zip(asked, choices, strict=True):
+                answer.set_result(choice)
+        finally:
+            self.busy_s += time.perf_counter() - start
