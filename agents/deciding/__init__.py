@@ -1,0 +1,1 @@
+"""Where a neural proposal meets a symbolic verdict."""

@@ -1,0 +1,191 @@
+"""The prompt of one decision: blocks rendered from a rule set, facts, a goal, injections and messages.
+
+The same code renders every prompt: at run time, in assessments and in the curriculum that the shipped core is trained on.
+
+    schema       A1 slow A2 keep F1 gap_m F2 light V1 red ...
+    role, goal   role car; goal A2 A1                        (actions, most wanted first)
+    observation  F1 12.5 F2 V1 F3 8 to 9.5 F4 unknown
+    R1, R2, ...  if F1 < 15 yes and F2 is V1 no : R1 not A2  (each condition with what the facts say of it)
+    I1, ...      an injected rule: its line that applies, with this agent's numbers
+    M1, ...      messages of other agents, untrusted
+    options, act options A2 A1; act
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from agents.deciding.lexicon import Lexicon, LineText
+from localist_core.blocks import Block, BlockKind, Prompt, Trust
+from symbolic import Facts, Truth, domain_of, ground
+from symbolic.expression import reads
+
+MARKS = {Truth.YES: "yes", Truth.NO: "no", Truth.MAYBE: "maybe"}
+RAW_MARK = "?"
+"""Stands for a truth value that the core has to work out itself."""
+
+
+class Grounding(StrEnum):
+    """How a rule's conditions meet the facts."""
+
+    TRUTH = "truth"
+    """Each condition is followed by its truth value, as the symbolic layer reads it from the facts."""
+    RAW = "raw"
+    """No truth values: the core compares the observation with the conditions itself."""
+
+
+class Detail(StrEnum):
+    """How much an injection tells."""
+
+    SENTENCE = "sentence"
+    """The rule's line that applies."""
+    NUMBERS = "numbers"
+    """And the values of the fields it speaks of."""
+    RANGE = "range"
+    """And all compliant actions."""
+    WRONG_RANGE = "wrong-range"
+    """And the forbidden actions, called allowed: only to measure how much a core trusts the range."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Style:
+    """How prompts are rendered; the defaults are what the shipped core was trained for."""
+
+    grounding: Grounding = Grounding.TRUTH
+    detail: Detail = Detail.NUMBERS
+    has_rulebook: bool = True
+    """False leaves the rulebook out: what does the core do without rules?"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Injection:
+    """One violated rule that goes into the next prompt."""
+
+    rule: int
+    """Index into `ruleset.rules`."""
+    action: int
+    """Index of the action that violated it."""
+    allowed: tuple[int, ...] = ()
+    """Indices of the actions that the text calls allowed; told only with a detail of range."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What another agent said, as text; untrusted."""
+
+    sender: str
+    text: str
+    envelope: str = ""
+    """Id of the envelope that carried it."""
+
+
+def render(
+    words: Lexicon,
+    facts: Facts,
+    goal: Sequence[int],
+    *,
+    role: str = "",
+    injections: Sequence[Injection] = (),
+    messages: Sequence[Message] = (),
+    style: Style = Style(),
+) -> Prompt:
+    """The prompt of one decision.
+
+    Args:
+        words: slots of the rule set.
+        facts: what the agent perceives.
+        goal: indices of all actions, most wanted first.
+        role: name of the agent's role.
+        injections: violated rules, in the order they were found.
+        messages: what other agents said, oldest first.
+        style: how to render.
+    """
+    blocks = [Block(kind=BlockKind.SCHEMA, name="schema", text=words.schema)]
+    if role:
+        blocks.append(Block(kind=BlockKind.ROLE, name="role", text=f"role {role}"))
+    wanted = " ".join(words.actions[index] for index in goal)
+    blocks.append(Block(kind=BlockKind.GOAL, name="goal", text=f"goal {wanted}"))
+    blocks.append(Block(kind=BlockKind.OBSERVATION, name="observation", text=observed(words, facts)))
+    if style.has_rulebook:
+        blocks.extend(rulebook(words, facts, style.grounding))
+    for number, injection in enumerate(injections, 1):
+        text = injected(words, facts, injection, style)
+        blocks.append(Block(kind=BlockKind.INJECTION, name=f"I{number}", text=text))
+    for number, message in enumerate(messages, 1):
+        text = f"{message.sender} : {message.text}"
+        blocks.append(Block(kind=BlockKind.MESSAGE, name=f"M{number}", text=text, trust=Trust.UNTRUSTED))
+    blocks.append(Block(kind=BlockKind.OPTIONS, name="options", text=f"options {wanted}"))
+    blocks.append(Block(kind=BlockKind.DECISION, name="act", text="act"))
+    return Prompt(tuple(blocks))
+
+
+def observed(words: Lexicon, facts: Facts) -> str:
+    """Text of the observation block: every field and what is known of it."""
+    return " ".join(fact_text(words, facts, spec.name) for spec in domain_of(facts.schema).fields)
+
+
+def fact_text(words: Lexicon, facts: Facts, name: str) -> str:
+    """One field's slot and what is known of it: a value, `LOW to HIGH`, or `unknown`."""
+    spec = domain_of(facts.schema).field(name)
+    slot, code = words.fields[name], facts.codes[spec.index]
+    if code is None:
+        return f"{slot} unknown"
+    if isinstance(code, int):
+        return f"{slot} {words.show(spec, code)}"
+    return f"{slot} {words.show(spec, code[0])} to {words.show(spec, code[1])}"
+
+
+def rulebook(words: Lexicon, facts: Facts, grounding: Grounding) -> list[Block]:
+    """One block for each rule that can forbid anything, in the order of the rules."""
+    blocks = []
+    for slot, parts in zip(words.rules, words.line_texts, strict=True):
+        if parts:
+            text = " ; ".join(line_text(part, facts, grounding) for part in parts)
+            blocks.append(Block(kind=BlockKind.RULEBOOK, name=slot, text=text))
+    return blocks
+
+
+def line_text(part: LineText, facts: Facts, grounding: Grounding) -> str:
+    """One line: conditions with their marks, then the rule's slot and the actions it forbids."""
+    if grounding is Grounding.RAW:
+        marks = [RAW_MARK] * len(part.conditions)
+    else:
+        marks = [MARKS[truth] for truth in ground(part.line, facts)]
+    conditions = " and ".join(f"{text} {mark}" for text, mark in zip(part.conditions, marks, strict=True))
+    return f"if {conditions or 'always'} : {part.conclusion}"
+
+
+def injected(words: Lexicon, facts: Facts, injection: Injection, style: Style) -> str:
+    """Text of an injection: the lines of the rule that forbid the action now, and as much more as the style tells."""
+    applying = applying_lines(words, facts, injection.rule, injection.action)
+    if not applying:
+        slots = words.rules[injection.rule], words.actions[injection.action]
+        raise ValueError(f"expected a rule that may forbid the action, got `{slots[0]}` for `{slots[1]}`; inject another")
+    text = " ; ".join(line_text(part, facts, style.grounding) for part in applying)
+    if style.detail is not Detail.SENTENCE:
+        names = dict.fromkeys(r.field.name for part in applying for c in part.line.conditions for r in reads(c))
+        values = " ".join(fact_text(words, facts, name) for name in names)
+        text += f" ; with {values}" if values else ""
+    if style.detail in (Detail.RANGE, Detail.WRONG_RANGE):
+        text += f" ; allowed {' '.join(words.actions[index] for index in injection.allowed)}"
+    return text
+
+
+def applying_lines(words: Lexicon, facts: Facts, rule: int, action: int) -> list[LineText]:
+    """The lines of a rule that forbid an action in the perceived state, or may forbid it."""
+    named = (part for part in words.line_texts[rule] if action in part.line.actions)
+    return [part for part in named if Truth.NO not in ground(part.line, facts)]
+
+
+def resting_on(prompt: Prompt) -> frozenset[str]:
+    """Target blocks of a first proposal: role, goal, observation and the rulebook."""
+    kinds = (BlockKind.ROLE, BlockKind.GOAL, BlockKind.OBSERVATION, BlockKind.RULEBOOK)
+    return frozenset(prompt.names(*kinds))
+
+
+def resting_on_injections(prompt: Prompt, words: Lexicon, injections: Sequence[Injection]) -> frozenset[str]:
+    """Target blocks after an injection: the injections, the rules they restate, and the observation."""
+    names = {*prompt.names(BlockKind.INJECTION, BlockKind.OBSERVATION), *(words.rules[i.rule] for i in injections)}
+    return frozenset(names & set(prompt.names()))

@@ -1,0 +1,404 @@
+"""Trains a localist model: supervised tokens with several right answers, the dial drawn at random, exact resume.
+
+The trainer knows tokens, not rules: a `LessonSource` makes lessons, pool by pool, each a pure function of its number.
+Hidden matrices learn by Muon, everything else by AdamW; forward in bfloat16, loss in float32. A run is a function of its
+`TrainConfig` and its source; wall-clock time decides only when a checkpoint is left and work pauses.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from random import Random
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from localist_core.attention import LEAN
+from localist_core.blocks import DECISION_KINDS, PROMPT_ORDER
+from localist_core.errors import CoreError
+from localist_core.model import LocalistForCausalLM, small_config
+
+CHECKPOINT = "checkpoint.pt"
+HISTORY = "history.jsonl"
+DECISION_RANKS = frozenset(PROMPT_ORDER.index(kind) for kind in DECISION_KINDS)
+
+
+class TrainingError(CoreError):
+    """Training that cannot start or go on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """One prompt as tokens, and what a core should say at some of them."""
+
+    ids: tuple[int, ...]
+    kinds: tuple[int, ...]
+    """Index into `PROMPT_ORDER`, per token."""
+    positions: tuple[int, ...]
+    is_rest: tuple[bool, ...]
+    """Whether the dial pushes the token down: neither target nor neutral."""
+    rows: tuple[int, ...]
+    """Supervised tokens."""
+    answers: tuple[tuple[int, ...], ...]
+    """For each row the token ids that are right; any of them will do."""
+    sorts: tuple[str, ...]
+    """For each row what is asked, such as `cite`: accuracies are reported by sort."""
+
+
+class LessonSource(Protocol):
+    """Makes pools of lessons; must be picklable, since another process runs it."""
+
+    def __call__(self, pool: int) -> list[Lesson]:
+        """The lessons of pool 0, 1, ...; equal numbers give equal lessons."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """All that a training run depends on, besides its lessons."""
+
+    tokens: int = 40_000_000
+    """Prompt tokens to learn from."""
+    batch_tokens: int = 8192
+    """Most tokens of one batch, padding included."""
+    layers: int = 5
+    width: int = 128
+    heads: int = 8
+    hidden: int = 384
+    block_width: int = 4
+    muon_lr: float = 0.02
+    adam_lr: float = 0.003
+    warm_up_tokens: int = 1_000_000
+    cool_down: float = 0.35
+    """Share of the tokens over which the learning rates fall linearly to 0."""
+    language_weight: float = 0.1
+    """Weight of predicting a sample of the other prompt tokens."""
+    dialled: float = 0.5
+    """Share of lessons trained under a random dial."""
+    seed: int = 0
+    threads: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where a training run stands."""
+
+    step: int
+    tokens: int
+    total_tokens: int
+    seconds: float
+    loss: float
+    accuracy: dict[str, float]
+    """Share of right answers by sort, over the steps since the last report."""
+    held_out: dict[str, float]
+    """The same on held-out lessons; empty where none were examined at this step."""
+
+
+def train(
+    config: TrainConfig,
+    source: LessonSource,
+    tokenizer: PreTrainedTokenizerBase,
+    out: Path,
+    *,
+    examine: Sequence[Lesson] = (),
+    report: Callable[[Progress], None] = lambda progress: None,
+    resume: bool = False,
+    minutes: float = math.inf,
+    device: str = "cpu",
+) -> bool:
+    """Train until the tokens are used up or the minutes are over; leaves the model, or a checkpoint, in `out`.
+
+    Returns:
+        Whether the run is complete. If not, the same call with `resume=True` goes on where it stopped.
+
+    Raises:
+        TrainingError: nothing to resume, or a checkpoint of another configuration.
+    """
+    torch.set_num_threads(config.threads)
+    started = time.monotonic()
+    run = _Run.load(config, tokenizer, out, device) if resume else _Run.fresh(config, tokenizer, device)
+    out.mkdir(parents=True, exist_ok=True)
+    recent = _Tally()
+    for batch in _batches(config, source, run):
+        recent.add(run.learn(batch))
+        if run.step % 50 == 0:
+            held_out = run.examine(examine) if examine and run.step % 500 == 0 else {}
+            progress = run.progress(recent, held_out)
+            _note(out / HISTORY, progress)
+            report(progress)
+            recent = _Tally()
+        if run.tokens >= config.tokens:
+            break
+        if time.monotonic() - started > 60 * minutes:
+            run.save(out)
+            return False
+        if run.step % 1000 == 0:
+            run.save(out)
+    run.model.float().save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    (out / "training.json").write_text(json.dumps({"version": 1, **asdict(config)}, indent=1) + "\n")
+    (out / CHECKPOINT).unlink(missing_ok=True)
+    return True
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Sums of right answers by sort, and of the loss."""
+
+    right: dict[str, int]
+    asked: dict[str, int]
+    loss: float
+    steps: int
+
+    def __init__(self) -> None:
+        self.right, self.asked, self.loss, self.steps = {}, {}, 0.0, 0
+
+    def add(self, outcome: tuple[float, list[tuple[str, bool]]]) -> None:
+        loss, marks = outcome
+        self.loss += loss
+        self.steps += 1
+        for sort, is_right in marks:
+            self.asked[sort] = self.asked.get(sort, 0) + 1
+            self.right[sort] = self.right.get(sort, 0) + is_right
+
+    def accuracy(self) -> dict[str, float]:
+        return {sort: self.right[sort] / count for sort, count in sorted(self.asked.items())}
+
+
+class _Run:
+    """Model, optimisers and place in the lessons."""
+
+    def __init__(self, config: TrainConfig, model: LocalistForCausalLM, device: str) -> None:
+        self.config, self.device = config, device
+        self.model = model.to(device)
+        self.model.set_attn_implementation(LEAN)
+        hidden = [p for name, p in model.named_parameters() if p.ndim == 2 and ".layers." in name]
+        ids = {id(p) for p in hidden}
+        others = [p for p in model.parameters() if id(p) not in ids]
+        self.optimisers: list[torch.optim.Optimizer] = [
+            torch.optim.Muon(hidden, lr=config.muon_lr, weight_decay=0.01),
+            torch.optim.AdamW(others, lr=config.adam_lr, weight_decay=0.0, betas=(0.9, 0.95)),
+        ]
+        self.rates = [config.muon_lr, config.adam_lr]
+        self.step = self.tokens = self.pool = self.taken = 0
+        self.seconds = 0.0
+
+    @classmethod
+    def fresh(cls, config: TrainConfig, tokenizer: PreTrainedTokenizerBase, device: str) -> _Run:
+        torch.manual_seed(config.seed)
+        shape = small_config(
+            len(tokenizer),
+            layers=config.layers,
+            width=config.width,
+            heads=config.heads,
+            hidden=config.hidden,
+            block_width=config.block_width,
+        )
+        return cls(config, LocalistForCausalLM(shape), device)
+
+    @classmethod
+    def load(cls, config: TrainConfig, tokenizer: PreTrainedTokenizerBase, out: Path, device: str) -> _Run:
+        path = out / CHECKPOINT
+        if not path.exists():
+            raise TrainingError(f"expected a checkpoint at `{path}`, got none; train without --resume")
+        state: dict[str, Any] = torch.load(path, weights_only=True)
+        if state["config"] != asdict(config):
+            raise TrainingError(f"expected a checkpoint of this configuration at `{path}`; use the settings it was made with")
+        run = cls.fresh(config, tokenizer, device)
+        run.model.load_state_dict(state["model"])
+        for optimiser, saved in zip(run.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        run.step, run.tokens, run.pool, run.taken = (state[key] for key in ("step", "tokens", "pool", "taken"))
+        run.seconds = state["seconds"]
+        return run
+
+    def save(self, out: Path) -> None:
+        state = {
+            "config": asdict(self.config),
+            "model": self.model.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            **{key: getattr(self, key) for key in ("step", "tokens", "pool", "taken", "seconds")},
+        }
+        spare = out / (CHECKPOINT + ".new")
+        torch.save(state, spare)
+        spare.replace(out / CHECKPOINT)
+
+    def learn(self, lessons: Sequence[Lesson]) -> tuple[float, list[tuple[str, bool]]]:
+        """One step; gives the loss and for each row its sort and whether the answer was right."""
+        began = time.monotonic()
+        rng = Random(f"{self.config.seed}/{self.step}")
+        batch = collate(lessons, rng, self.config.dialled, self.device)
+        language = _other_rows(batch, rng) if self.config.language_weight else batch.rows[:0]
+        scores = _scores(self.model, batch, torch.cat([batch.rows, language]))
+        count = len(batch.rows)
+        loss = answer_loss(scores[:count], batch.answers).mean()
+        if len(language):
+            following = batch.ids.flatten()[language + 1]
+            loss = loss + self.config.language_weight * nn.functional.nll_loss(scores[count:], following)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        scale = schedule(self.tokens, self.config)
+        for optimiser, rate in zip(self.optimisers, self.rates, strict=True):
+            optimiser.param_groups[0]["lr"] = rate * scale
+            optimiser.step()
+            optimiser.zero_grad()
+        self.step += 1
+        self.tokens += sum(len(lesson.ids) for lesson in lessons)
+        self.seconds += time.monotonic() - began
+        return float(loss.detach()), _marks(scores[:count], batch, lessons)
+
+    @torch.no_grad()
+    def examine(self, lessons: Sequence[Lesson]) -> dict[str, float]:
+        """Accuracy by sort at dial 0."""
+        tally = _Tally()
+        for group in grouped(lessons, self.config.batch_tokens):
+            batch = collate(group, Random(0), 0.0, self.device)
+            tally.add((0.0, _marks(_scores(self.model, batch, batch.rows), batch, group)))
+        return tally.accuracy()
+
+    def progress(self, recent: _Tally, held_out: dict[str, float]) -> Progress:
+        return Progress(
+            step=self.step,
+            tokens=self.tokens,
+            total_tokens=self.config.tokens,
+            seconds=self.seconds,
+            loss=recent.loss / max(1, recent.steps),
+            accuracy=recent.accuracy(),
+            held_out=held_out,
+        )
+
+
+def schedule(tokens: int, config: TrainConfig) -> float:
+    """Factor of the learning rates in [0, 1]: a warm-up, a plateau, a linear cool-down."""
+    warm = min(1.0, (tokens + config.batch_tokens) / max(1, config.warm_up_tokens))
+    cool = (config.tokens - tokens) / max(1.0, config.cool_down * config.tokens)
+    return max(0.0, min(warm, cool, 1.0))
+
+
+def answer_loss(scores: Tensor, answers: Sequence[tuple[int, ...]]) -> Tensor:
+    """-log of the probability that any right answer is given; log-probabilities (row, token) to (row,)."""
+    most = max(map(len, answers))
+    ids = torch.tensor([[*right, *[right[0]] * (most - len(right))] for right in answers], device=scores.device)
+    extra = torch.tensor([[0.0] * len(right) + [-math.inf] * (most - len(right)) for right in answers])
+    return -(scores.gather(1, ids) + extra.to(scores)).logsumexp(1)
+
+
+# Batches
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Lessons as tensors, padded on the right."""
+
+    ids: Tensor
+    """(batch, position)."""
+    kinds: Tensor
+    positions: Tensor
+    mask: Tensor
+    """Added to attention scores: causality, padding and dial; (batch, 1, query, key), bfloat16."""
+    rows: Tensor
+    """Flat indices of the supervised tokens."""
+    answers: list[tuple[int, ...]]
+
+
+def collate(lessons: Sequence[Lesson], rng: Random, dialled: float, device: str) -> Batch:
+    """Lessons as a batch; each with chance `dialled` gets a dial lambda drawn evenly from [0, 1].
+
+    Training uses the odds dial: log(1 - lambda) is added to the rest's scores on the decision rows (framework,
+    section 3), because where the floor dial bites its gradient does not train raw fidelity.
+    """
+    width = max(len(lesson.ids) for lesson in lessons)
+    shape = len(lessons), width
+    ids, kinds, positions = (torch.zeros(shape, dtype=torch.long) for _ in range(3))
+    mask = torch.full((width, width), FORBIDDEN).triu(1).repeat(len(lessons), 1, 1)
+    for row, lesson in enumerate(lessons):
+        size = len(lesson.ids)
+        ids[row, :size] = torch.tensor(lesson.ids)
+        kinds[row, :size] = torch.tensor(lesson.kinds)
+        positions[row, :size] = torch.tensor(lesson.positions)
+        if rng.random() < dialled:
+            dial = rng.random()
+            first = next(place for place, kind in enumerate(lesson.kinds) if kind in DECISION_RANKS)
+            mask[row, first:size, :size] += torch.tensor(lesson.is_rest) * max(math.log1p(-dial), FORBIDDEN)
+    rows = torch.tensor([number * width + row for number, lesson in enumerate(lessons) for row in lesson.rows])
+    return Batch(
+        ids=ids.to(device),
+        kinds=kinds.to(device),
+        positions=positions.to(device),
+        mask=mask[:, None].to(device, torch.bfloat16),
+        rows=rows.to(device),
+        answers=[right for lesson in lessons for right in lesson.answers],
+    )
+
+
+FORBIDDEN = -1e4
+"""Stands for -infinity in bfloat16 masks: exp of it is exactly 0 beside any visible score."""
+
+
+def grouped(lessons: Sequence[Lesson], batch_tokens: int) -> list[list[Lesson]]:
+    """Lessons of like length together, at most `batch_tokens` with padding in each group."""
+    groups: list[list[Lesson]] = [[]]
+    for lesson in sorted(lessons, key=lambda one: len(one.ids)):
+        if groups[-1] and (len(groups[-1]) + 1) * len(lesson.ids) > batch_tokens:
+            groups.append([])
+        groups[-1].append(lesson)
+    return groups
+
+
+def _batches(config: TrainConfig, source: LessonSource, run: _Run) -> Iterator[list[Lesson]]:
+    """Batches from the run's place in the lessons on; the next pool is made in another process meanwhile."""
+    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as workers:
+        coming = workers.submit(source, run.pool)
+        while True:
+            lessons = coming.result()
+            coming = workers.submit(source, run.pool + 1)
+            groups = grouped(lessons, config.batch_tokens)
+            Random(f"{config.seed}/pool/{run.pool}").shuffle(groups)
+            while run.taken < len(groups):
+                run.taken += 1
+                yield groups[run.taken - 1]
+            run.pool, run.taken = run.pool + 1, 0
+
+
+def _scores(model: LocalistForCausalLM, batch: Batch, rows: Tensor) -> Tensor:
+    """Log-probabilities at some rows, (row, token) in float32."""
+    with torch.autocast(batch.ids.device.type, dtype=torch.bfloat16):
+        logits = model(
+            batch.ids, attention_mask=batch.mask, position_ids=batch.positions, block_kinds=batch.kinds, rows=rows
+        ).logits
+    assert logits is not None
+    return logits.float().log_softmax(-1)
+
+
+def _other_rows(batch: Batch, rng: Random) -> Tensor:
+    """A quarter of the rows that are not supervised and have a next token."""
+    usable = torch.zeros_like(batch.ids, dtype=torch.bool)
+    usable[:, :-1] = batch.ids[:, 1:] != 0
+    usable.view(-1)[batch.rows] = False
+    places = usable.flatten().nonzero().flatten()
+    generator = torch.Generator().manual_seed(rng.getrandbits(62))
+    chosen = torch.randperm(len(places), generator=generator)[: len(places) // 4]
+    return places[chosen.to(places.device)]
+
+
+def _marks(scores: Tensor, batch: Batch, lessons: Sequence[Lesson]) -> list[tuple[str, bool]]:
+    said = scores.argmax(1).tolist()
+    sorts = [sort for lesson in lessons for sort in lesson.sorts]
+    return [(sort, word in right) for sort, word, right in zip(sorts, said, batch.answers, strict=True)]
+
+
+def _note(path: Path, progress: Progress) -> None:
+    """Append one line of JSON to the history."""
+    row = {"step": progress.step, "tokens": progress.tokens, "seconds": round(progress.seconds, 1)}
+    values = {"loss": progress.loss, **progress.accuracy, **{f"held_out_{k}": v for k, v in progress.held_out.items()}}
+    with path.open("a") as file:
+        file.write(json.dumps({**row, **{name: round(value, 4) for name, value in values.items()}}) + "\n")

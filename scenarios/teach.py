@@ -1,0 +1,73 @@
+"""Makes the core that ships: tokenizer, curriculum and trainer put together. `localist train` calls `teach`.
+
+    localist train --out DIR             the full run (hours on one CPU core), resumable
+    localist train --out DIR --smoke     a tiny model for some steps: shows that the path works
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+from transformers import PreTrainedTokenizerFast
+
+from localist_core.tokenizer import build_tokenizer
+from localist_core.training import CHECKPOINT, Progress, TrainConfig, train
+from scenarios.curriculum import Curriculum, Difficulty, cases, encoder_of, lesson
+from scenarios.names import TRAINED
+
+MERGES = 200
+"""Sub-words beyond bytes."""
+NUM_EXAMINED = 512
+"""Held-out cases that are examined while training."""
+EXAMINED_SEED = 900_000_001
+
+SHIPPED = TrainConfig(tokens=28_000_000)
+"""The run that made the shipped core."""
+SMOKE = TrainConfig(tokens=60_000, layers=2, width=32, heads=4, hidden=64, block_width=1, batch_tokens=4096)
+"""A tiny run for tests."""
+
+
+def teach(
+    out: Path,
+    *,
+    is_smoke: bool = False,
+    resume: bool = False,
+    minutes: float = math.inf,
+    seed: int = 0,
+    device: str = "cpu",
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> bool:
+    """Train a core into a directory; gives whether the run is complete (else it can be resumed).
+
+    Raises:
+        TrainingError: nothing to resume, or a checkpoint of another configuration.
+    """
+    from dataclasses import replace
+
+    config = replace(SMOKE if is_smoke else SHIPPED, seed=seed)
+    out.mkdir(parents=True, exist_ok=True)
+    if not (resume and (out / CHECKPOINT).exists()):
+        build_tokenizer(TRAINED, merges=MERGES).save_pretrained(out)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(out)
+    difficulty = Difficulty(max_rules=3) if is_smoke else Difficulty()
+    source = Curriculum(tokenizer=out, seed=seed, size=128 if is_smoke else 1024, difficulty=difficulty)
+    return train(
+        config,
+        source,
+        tokenizer,
+        out,
+        examine=[] if is_smoke else examined(out),
+        report=report,
+        resume=resume,
+        minutes=minutes,
+        device=device,
+    )
+
+
+def examined(tokenizer: Path) -> list:  # type: ignore[type-arg]
+    """Held-out lessons to watch a run by; no seed of the curriculum makes them."""
+    stream = cases(EXAMINED_SEED, held_out=True, difficulty=Difficulty())
+    return [lesson(case, encoder_of(tokenizer)) for case in islice(stream, NUM_EXAMINED)]
