@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeV
 
 from symbolic import repair, verdict
 from symbolic.compiled import Codes, compile_rules
-from symbolic.domain import Action, Facts, State, actions_of, domain_of
+from symbolic.domain import Action, Facts, State, actions_of, codes_of, domain_of
 from symbolic.expression import (
     Expr,
     ExpressionError,
@@ -115,8 +115,8 @@ class _Sealed:
 class RuleSet(Generic[S, A]):
     """The rules of one role; its first use seals it, so that a check never sees half a set."""
 
-    def __init__(self, state: type[S], action: type[A]) -> None:
-        """Start an empty set over a state and an action type."""
+    def __init__(self, state: type[S], action: type[A], *, decider: verdict.Decider | None = None) -> None:
+        """Start an empty set over a state and an action type; `decider` replaces the solver for open facts."""
         if not (isinstance(state, type) and issubclass(state, State) and domain_of(state).fields):
             raise RuleError(f"expected a State type with fields, got `{state!r}`; declare what is perceived")
         if not (isinstance(action, type) and issubclass(action, Action)):
@@ -124,6 +124,8 @@ class RuleSet(Generic[S, A]):
         self.state: type[S] = state
         self.action: type[A] = action
         self.actions: tuple[A, ...] = actions_of(action)
+        self._codes = {id(one): codes_of(one) for one in self.actions}  # INVARIANT: self.actions keeps the ids alive
+        self.decider = decider
         self._drafts: dict[str, _Draft] = {}
         self._sealed: _Sealed | None = None
 
@@ -229,13 +231,17 @@ class RuleSet(Generic[S, A]):
 
     # Using
 
+    def codes_of(self, action: A) -> Codes:
+        """Codes of an action, at once for those of `actions`."""
+        return self._codes.get(id(action)) or codes_of(action)
+
     def check(self, facts: Facts, action: A) -> verdict.Verdict:
         """Decide every rule for one action; faults are undecided verdicts, never exceptions."""
         return verdict.check(self, facts, action)
 
     def compliant(self, facts: Facts) -> tuple[bool, ...]:
         """For each action in order: whether it is safe."""
-        return tuple([self.check(facts, action).is_safe for action in self.actions])
+        return verdict.sweep(self, facts)
 
     def nearest(self, facts: Facts, action: A) -> A | None:
         """The nearest safe action; None where there is none."""

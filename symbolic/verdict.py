@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from symbolic.domain import Action, Facts, codes_of
 from symbolic.reference import MAYBE, NO, YES, Truth, Walk, shown
 
 if TYPE_CHECKING:
     from symbolic.rules import Rule, RuleSet
+
+
+Decider: TypeAlias = "Callable[[RuleSet[Any, Any], Facts, Action, Sequence[int]], Sequence[Truth | None]]"
+"""Decides rules (by index) that open facts leave open: `smt.decide` has this shape."""
 
 
 class Outcome(StrEnum):
@@ -97,7 +102,7 @@ def check(ruleset: RuleSet[Any, Any], facts: Facts, action: Action) -> Verdict:
     """
     try:
         _demand_fit(ruleset, facts, action)
-        chosen = codes_of(action)
+        chosen = ruleset.codes_of(action)
         if facts.is_exact:
             truths: tuple[Truth | None, ...] = ruleset.compiled(facts.codes, chosen)  # type: ignore[arg-type,assignment]
             broken = [rule for rule, found in zip(ruleset.rules, truths, strict=True) if found is not False]
@@ -116,13 +121,19 @@ def check(ruleset: RuleSet[Any, Any], facts: Facts, action: Action) -> Verdict:
             ruleset_sha256=ruleset.sha256,
             reason="the solver could not decide within its budget" if undecided else "",
         )
-    except Exception as error:  # noqa: BLE001 - the decision: any fault of a check is "undecided", with its text
+    except Exception as error:  # the decision: any fault of a check is "undecided", with its text
         return _fault(ruleset, facts, action, error)
 
 
-def decide_exact(ruleset: RuleSet[Any, Any], facts: Facts, chosen: tuple[int, ...]) -> bool:
-    """Whether exact facts comply with all rules for the codes of an action; used to sweep a list of actions."""
-    return True not in ruleset.compiled(facts.codes, chosen)  # type: ignore[arg-type]
+def sweep(ruleset: RuleSet[Any, Any], facts: Facts) -> tuple[bool, ...]:
+    """For each action of a rule set in order: whether a check would be safe; all False where anything goes wrong."""
+    if type(facts) is Facts and facts.is_exact and facts.schema is ruleset.state and ruleset.rules:
+        try:
+            facts.to_json()
+            return tuple([True not in ruleset.compiled(facts.codes, ruleset.codes_of(one)) for one in ruleset.actions])  # type: ignore[arg-type]
+        except Exception:  # noqa: S110 - the decision: each action is checked again below, where faults are undecided
+            pass
+    return tuple([check(ruleset, facts, one).is_safe for one in ruleset.actions])
 
 
 def _demand_fit(ruleset: RuleSet[Any, Any], facts: Facts, action: Action) -> None:
@@ -144,13 +155,19 @@ def _decide_open(ruleset: RuleSet[Any, Any], facts: Facts, action: Action) -> tu
     walk = Walk(facts, codes_of(action))
     found: list[Truth | None] = [walk.truth(rule.violation) for rule in ruleset.rules]
     if MAYBE in found:
-        from symbolic import smt
-
         open_rules = [index for index, truth in enumerate(found) if truth is MAYBE]
-        solved = smt.decide(ruleset, facts, action, only=open_rules)
+        solved = _decider(ruleset)(ruleset, facts, action, open_rules)
         for index in open_rules:
             found[index] = solved[index]
     return tuple(found)
+
+
+def _decider(ruleset: RuleSet[Any, Any]) -> Decider:
+    if ruleset.decider is not None:
+        return ruleset.decider
+    from symbolic import smt  # here: exact checks must work where the solver is absent
+
+    return smt.decide
 
 
 def _demand_order(ruleset: RuleSet[Any, Any], facts: Facts) -> None:
@@ -190,7 +207,7 @@ def _fault(ruleset: RuleSet[Any, Any], facts: object, action: object, error: Exc
 def _hash_if_possible(facts: object) -> str:
     try:
         return facts.sha256 if isinstance(facts, Facts) else ""
-    except Exception:  # noqa: BLE001 - facts that cannot even be written down have no hash
+    except Exception:  # facts that cannot even be written down have no hash
         return ""
 
 

@@ -1,0 +1,494 @@
+"""The solver's reading of rules (Z3; the only file that imports it): decides open facts, and re-decides recorded verdicts.
+
+Everything of Z3 lives on one worker thread with a context of its own. Budgets are counts of solver steps
+(`rlimit`), so that answers are reproducible; wall time is only the backstop. Whatever is not a clear answer
+(no solver, unknown, time-out, exception) is None, which no caller may read as safe.
+
+Re-deciding costs about 0.3 ms per verdict of ten rules, deciding an open rule about 1 ms a query
+(tests/symbolic/test_smt.py prints the figures of a run).
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import os
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
+from types import ModuleType, TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
+
+from symbolic.domain import Action, Facts, codes_of
+from symbolic.expression import (
+    Arithmetic,
+    Choose,
+    Compare,
+    Compute,
+    Constant,
+    Expr,
+    Join,
+    Junction,
+    Member,
+    Not,
+    Number,
+    Order,
+    Owner,
+    Read,
+    Same,
+)
+from symbolic.reference import MAYBE, NO, YES, Truth
+from symbolic.verdict import Verdict, truths_of
+
+if TYPE_CHECKING:
+    from symbolic.rules import RuleSet
+
+Found: TypeAlias = Truth | None
+"""Truth of one rule's violation over all states that the facts allow; None where the solver does not know."""
+
+Recorded: TypeAlias = tuple[Facts, Action, Verdict | Sequence[Found]]
+"""Facts, action and what was said of each rule then."""
+
+RECYCLE_AFTER: Final = 10_000
+"""Queries after which a context is thrown away: incremental solving grows by some 200 bytes a query."""
+
+KEPT_SETS: Final = 16
+"""Rule sets translated and kept per context."""
+
+INTERRUPTS: Final = 50
+"""How often the watchdog interrupts, every 10 ms, before it abandons a worker."""
+
+T = TypeVar("T")
+
+
+class SolverError(RuntimeError):
+    """The solver gave no answer at all: absent, stuck, closed or failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What one query may cost."""
+
+    rlimit: int = 400_000
+    """Solver steps per query: the reproducible limit, some 0.3 s."""
+    timeout_ms: int = 2_000
+    """Wall time per query in ms, at least 5 (below, the solver may ignore it)."""
+    watchdog_s: float = 5.0
+    """Wall time without any finished query after which the worker is interrupted, then abandoned."""
+
+    def __post_init__(self) -> None:
+        """Refuse budgets that the solver would ignore."""
+        if self.rlimit < 1 or self.timeout_ms < 5 or not 0 < self.watchdog_s < math.inf:
+            raise ValueError(f"expected rlimit >= 1, timeout_ms >= 5 and watchdog_s > 0, got {self}; raise the budget")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mismatch:
+    """A recorded verdict that the solver does not confirm."""
+
+    index: int
+    """Place in the batch."""
+    rule: str
+    """Anchor of the rule; empty where the record as a whole is wrong."""
+    claimed: Found
+    found: Found
+    """What the solver says; None where it could not decide."""
+    reason: str
+
+
+def decide(
+    ruleset: RuleSet[Any, Any], facts: Facts, action: Action, only: Sequence[int] | None = None
+) -> tuple[Found, ...]:
+    """Per rule: violated in all (YES), some (MAYBE) or no (NO) states that the facts allow; None if unknown.
+
+    `only` names the rules to decide by index; the others are None.
+    """
+    try:
+        return default_solver().decide(ruleset, facts, action, only)
+    except SolverError:
+        return (None,) * len(ruleset.rules)
+
+
+def redecide(ruleset: RuleSet[Any, Any], batch: Sequence[Recorded]) -> list[Mismatch]:
+    """Decide recorded verdicts again; what is not confirmed is a mismatch, also where the solver cannot decide.
+
+    Blocks the calling thread (the solver itself works without the interpreter's lock): call it off the hot path.
+    """
+    try:
+        return default_solver().redecide(ruleset, batch)
+    except SolverError as error:
+        return [_unconfirmed(index, "", None, None, str(error)) for index in range(len(batch))]
+
+
+_default: dict[int, Solver] = {}
+_default_lock = threading.Lock()
+
+
+def default_solver() -> Solver:
+    """The solver of this process (a forked child gets its own), started on first use."""
+    with _default_lock:
+        if os.getpid() not in _default:
+            _default.clear()
+            _default[os.getpid()] = Solver()
+        return _default[os.getpid()]
+
+
+def load_z3() -> ModuleType:
+    """Import Z3, at first use only: exact checks must work without it."""
+    return importlib.import_module("z3")
+
+
+class Solver:
+    """One Z3 worker thread with its budget; a context manager. Safe to call from any thread."""
+
+    def __init__(self, budget: Budget | None = None, load: Callable[[], ModuleType] = load_z3) -> None:
+        """`load` provides the z3 module, on the worker thread."""
+        self.budget = budget or Budget()
+        self._load = load
+        self._lock = threading.Lock()
+        self._worker: _Worker | None = None
+        self._is_closed = False
+
+    def decide(
+        self, ruleset: RuleSet[Any, Any], facts: Facts, action: Action, only: Sequence[int] | None = None
+    ) -> tuple[Found, ...]:
+        """See `decide`; raises `SolverError` where there is no answer at all."""
+        chosen, wanted = codes_of(action), range(len(ruleset.rules)) if only is None else only
+        spans = _spans(ruleset, facts)
+
+        def job(session: _Session) -> tuple[Found, ...]:
+            terms = session.terms(ruleset)
+            return tuple(
+                session.decide(terms, index, spans, chosen) if index in wanted else None
+                for index in range(len(ruleset.rules))
+            )
+
+        return self._run(job)
+
+    def redecide(self, ruleset: RuleSet[Any, Any], batch: Sequence[Recorded]) -> list[Mismatch]:
+        """See `redecide`; raises `SolverError` where there is no answer at all."""
+        anchors = tuple(rule.anchor for rule in ruleset.rules)
+        found: list[Mismatch] = []
+        for index, (facts, action, said) in enumerate(batch):
+            reason = _stranger(ruleset, facts, action, said)
+            if reason:
+                found.append(_unconfirmed(index, "", None, None, reason))
+                continue
+            claims = truths_of(said, anchors) if isinstance(said, Verdict) else tuple(said)
+            found += self._redecide_one(ruleset, anchors, index, facts, action, claims)
+        return found
+
+    def _redecide_one(
+        self, ruleset: RuleSet[Any, Any], anchors: tuple[str, ...], index: int, facts: Facts, action: Action, claims: tuple[Found, ...]
+    ) -> list[Mismatch]:
+        if all(claim is None for claim in claims):
+            return []
+        chosen, spans = codes_of(action), _spans(ruleset, facts)
+        if facts.is_exact and self._run(lambda session: session.confirm(session.terms(ruleset), spans, chosen, claims)):
+            return []
+        answers = self.decide(ruleset, facts, action, [place for place, claim in enumerate(claims) if claim is not None])
+        return [
+            _unconfirmed(index, anchor, claim, answer, "the solver could not decide" if answer is None else "the solver disagrees")
+            for anchor, claim, answer in zip(anchors, claims, answers, strict=True)
+            if claim is not None and (answer is None or (claim is NO) is not (answer is NO))
+        ]
+
+    def _run(self, job: Callable[[_Session], T]) -> T:
+        """Run a job on the worker; interrupt, then abandon a worker without progress."""
+        with self._lock:
+            if self._is_closed:
+                raise SolverError("expected an open solver, got a closed one; make a new one")
+            if self._worker is None:
+                self._worker = _Worker(self.budget, self._load)
+            worker = self._worker
+            try:
+                return worker.run(job, self.budget.watchdog_s)
+            except FutureTimeout:
+                self._worker = None
+                raise SolverError(
+                    f"expected an answer within {self.budget.watchdog_s} s, got none; the worker is abandoned"
+                ) from None
+
+    def close(self) -> None:
+        """End the worker; later calls are errors."""
+        with self._lock:
+            self._is_closed = True
+            if self._worker is not None:
+                self._worker.close()
+                self._worker = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def _unconfirmed(index: int, rule: str, claimed: Found, found: Found, reason: str) -> Mismatch:
+    return Mismatch(index=index, rule=rule, claimed=claimed, found=found, reason=reason)
+
+
+def _stranger(ruleset: RuleSet[Any, Any], facts: Facts, action: Action, said: Verdict | Sequence[Found]) -> str:
+    """Why a record does not belong to this rule set, facts and action; empty if it does."""
+    if type(facts) is not Facts or facts.schema is not ruleset.state or type(action) is not ruleset.action:
+        return "the facts or the action are of another type than the rule set's"
+    if not isinstance(said, Verdict):
+        return "" if len(said) == len(ruleset.rules) else "the record does not name every rule once"
+    if said.ruleset_sha256 != ruleset.sha256 or said.facts_sha256 != facts.sha256 or said.action != action:
+        return "the verdict speaks of another rule set, other facts or another action"
+    return ""
+
+
+def _spans(ruleset: RuleSet[Any, Any], facts: Facts) -> tuple[tuple[int, int], ...]:
+    """Lowest and highest code of each state field; out of range or out of order is an error, as it would hold vacuously."""
+    spans = tuple(facts.span(field) for field in ruleset.state.__domain__.fields)
+    for field, (low, high) in zip(ruleset.state.__domain__.fields, spans, strict=True):
+        if type(low) is not int or type(high) is not int or not field.low <= low <= high <= field.high:
+            raise SolverError(f"expected an ordered range inside `{field.name}`, got `{low}` to `{high}`; facts contradict")
+    return spans
+
+
+class _Worker:
+    """The thread that owns a session."""
+
+    def __init__(self, budget: Budget, load: Callable[[], ModuleType]) -> None:
+        self._jobs: queue.SimpleQueue[tuple[Callable[[_Session], Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._budget, self._load = budget, load
+        self._is_querying: Callable[[], None] | None = None
+        self._beats = 0
+        threading.Thread(target=self._serve, name="symbolic-solver", daemon=True).start()
+
+    def run(self, job: Callable[[_Session], T], watchdog_s: float) -> T:
+        """Hand a job over and wait; `FutureTimeout` when nothing moved for `watchdog_s` and interrupts did not help."""
+        future: Future[T] = Future()
+        self._jobs.put((job, future))
+        while True:
+            beats = self._beats
+            try:
+                return future.result(timeout=watchdog_s)
+            except FutureTimeout:
+                if beats == self._beats:
+                    break
+        for _ in range(INTERRUPTS):
+            if (interrupt := self._is_querying) is not None:  # interrupting outside a query may crash the solver
+                interrupt()
+            try:
+                future.result(timeout=0.01)
+                break
+            except FutureTimeout:
+                continue
+            except SolverError:
+                break
+        raise FutureTimeout  # also where an answer came after the watchdog: late answers are dropped
+
+    def close(self) -> None:
+        self._jobs.put(None)
+
+    def _serve(self) -> None:
+        session: _Session | None = None
+        while (entry := self._jobs.get()) is not None:
+            job, future = entry
+            try:
+                if session is None or session.queries >= RECYCLE_AFTER:
+                    session = None
+                    session = _Session(self._load(), self._budget, self._watch)
+                future.set_result(job(session))
+            except Exception as error:
+                # INVARIANT: only text leaves this thread: a traceback would hold solver terms, and freeing those
+                # on another thread crashes the process.
+                future.set_exception(SolverError(f"{type(error).__name__}: {error}".replace("\n", " ")[:300]))
+                session = None
+            del entry, job, future
+
+    def _watch(self, interrupt: Callable[[], None] | None) -> None:
+        self._is_querying = interrupt
+        self._beats += 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """A rule set in a context."""
+
+    state: list[Any]
+    action: list[Any]
+    violations: list[Any]
+    solver: Any
+
+
+class _Session:
+    """One Z3 context and what was translated into it; used on its worker's thread only."""
+
+    def __init__(self, z3: ModuleType, budget: Budget, watch: Callable[[Callable[[], None] | None], None]) -> None:
+        self.z3: Any = z3
+        self.context = self.z3.Context()
+        self.budget = budget
+        self.watch = watch
+        self.queries = 0
+        self.thread = threading.get_ident()
+        self.known: dict[str, _Terms] = {}
+
+    def terms(self, ruleset: RuleSet[Any, Any]) -> _Terms:
+        """The rule set in this context, translated once."""
+        assert threading.get_ident() == self.thread, "a context belongs to one thread"
+        if ruleset.sha256 not in self.known:
+            if len(self.known) >= KEPT_SETS:
+                self.known.clear()
+            self.known[ruleset.sha256] = self._translate(ruleset)
+        return self.known[ruleset.sha256]
+
+    def _translate(self, ruleset: RuleSet[Any, Any]) -> _Terms:
+        state, action = (
+            [self.z3.Int(f"{letter}{field.index}", self.context) for field in schema.__domain__.fields]
+            for letter, schema in (("s", ruleset.state), ("a", ruleset.action))
+        )
+        translation = Translation(self.z3, self.context, state, action)
+        solver = self.z3.Solver(ctx=self.context)
+        solver.set("rlimit", self.budget.rlimit)
+        solver.set("timeout", self.budget.timeout_ms)
+        solver.set("random_seed", 0)
+        return _Terms(state, action, [translation.truth(rule.violation) for rule in ruleset.rules], solver)
+
+    def decide(self, terms: _Terms, index: int, spans: Sequence[tuple[int, int]], action: Sequence[int]) -> Found:
+        """Whether one rule is violated in all, some or no states; None if the solver does not know."""
+        violation = terms.violations[index]
+        is_possible = self.query(terms, spans, action, violation)
+        if is_possible is not True:
+            return None if is_possible is None else NO
+        is_avoidable = self.query(terms, spans, action, self.z3.Not(violation))
+        # The rule is violated in some state for sure; not knowing whether in all is "some".
+        return YES if is_avoidable is False else MAYBE
+
+    def confirm(self, terms: _Terms, spans: Sequence[tuple[int, int]], action: Sequence[int], claims: Sequence[Found]) -> bool:
+        """Whether exact facts allow no other truths than the claimed ones (of the rules with a claim)."""
+        others = [
+            self.z3.Not(term) if claim is not NO else term
+            for term, claim in zip(terms.violations, claims, strict=True)
+            if claim is not None
+        ]
+        return self.query(terms, spans, action, self.z3.Or(others)) is False
+
+    def query(self, terms: _Terms, spans: Sequence[tuple[int, int]], action: Sequence[int], condition: Any) -> bool | None:
+        """Whether a condition holds in some state of the box; None if the solver does not know."""
+        solver = terms.solver
+        solver.push()
+        try:
+            for variable, (low, high) in zip(terms.state, spans, strict=True):
+                solver.add(*((variable == low,) if low == high else (variable >= low, variable <= high)))
+            solver.add(*(variable == code for variable, code in zip(terms.action, action, strict=True)))
+            solver.add(condition)
+            self.watch(self.context.interrupt)
+            try:
+                answer = solver.check()
+            finally:
+                self.watch(None)
+            self.queries += 1
+        finally:
+            solver.pop()
+        return True if answer == self.z3.sat else False if answer == self.z3.unsat else None
+
+
+class Translation:
+    """Expression to Z3 terms over integer codes, scaled to common denominators."""
+
+    def __init__(self, z3: Any, context: Any, state: Sequence[Any], action: Sequence[Any]) -> None:
+        self.z3, self.context, self.state, self.action = z3, context, state, action
+
+    def truth(self, expr: Expr) -> Any:
+        """A condition."""
+        match expr:
+            case Constant():
+                return self.z3.BoolVal(expr.value, self.context)
+            case Read():
+                return self.variable(expr) == 1
+            case Member():
+                return self.z3.Or([self.variable(expr.read) == code for code in expr.codes])
+            case Same():
+                words = expr.right.field.words
+                pairs = [(code, words.index(word)) for code, word in enumerate(expr.left.field.words) if word in words]
+                left, right = self.variable(expr.left), self.variable(expr.right)
+                return self.z3.Or([self.z3.And(left == one, right == other) for one, other in pairs])
+            case Compare():
+                return self.compare(expr)
+            case Not():
+                return self.z3.Not(self.truth(expr.arg))
+            case Join():
+                return self.join(expr.op, [self.truth(arg) for arg in expr.args])
+            case _:
+                raise TypeError(f"expected a condition, got {type(expr).__name__}; compare it with a value")
+
+    def join(self, op: Junction, parts: list[Any]) -> Any:
+        """A connective."""
+        match op:
+            case Junction.AND:
+                return self.z3.And(parts)
+            case Junction.OR:
+                return self.z3.Or(parts)
+            case Junction.IMPLIES:
+                return self.z3.Implies(parts[0], parts[1])
+            case Junction.IFF:
+                return parts[0] == parts[1]
+
+    def compare(self, expr: Compare) -> Any:
+        """A comparison, both sides as integers over one denominator."""
+        left, right = self.align([self.number(expr.left), self.number(expr.right)])[0]
+        match expr.op:
+            case Order.LT:
+                return left < right
+            case Order.LE:
+                return left <= right
+            case Order.GT:
+                return left > right
+            case Order.GE:
+                return left >= right
+            case Order.EQ:
+                return left == right
+            case Order.NE:
+                return left != right
+
+    def number(self, expr: Expr) -> tuple[Any, int]:
+        """A number as an integer term and the denominator that it is to be divided by."""
+        match expr:
+            case Number():
+                return self.z3.IntVal(expr.value.numerator, self.context), expr.value.denominator
+            case Read():
+                return self.variable(expr) * expr.field.numerator, expr.field.denominator
+            case Choose():
+                (then, otherwise), common = self.align([self.number(expr.then), self.number(expr.otherwise)])
+                return self.z3.If(self.truth(expr.condition), then, otherwise), common
+            case Compute():
+                return self.compute(expr.op, [self.number(arg) for arg in expr.args])
+            case _:
+                raise TypeError(f"expected a number, got {type(expr).__name__}; compare numbers with numbers")
+
+    def compute(self, op: Arithmetic, parts: list[tuple[Any, int]]) -> tuple[Any, int]:
+        """An operation on scaled integers."""
+        if op is Arithmetic.MULTIPLY:
+            return parts[0][0] * parts[1][0], parts[0][1] * parts[1][1]
+        terms, common = self.align(parts)
+        match op:
+            case Arithmetic.ADD:
+                return self.z3.Sum(terms), common
+            case Arithmetic.SUBTRACT:
+                return terms[0] - terms[1], common
+            case Arithmetic.NEGATE:
+                return -terms[0], common
+            case Arithmetic.ABSOLUTE:
+                return self.z3.If(terms[0] < 0, -terms[0], terms[0]), common
+            case Arithmetic.MINIMUM | Arithmetic.MAXIMUM:
+                best = terms[0]
+                for term in terms[1:]:
+                    is_better = term < best if op is Arithmetic.MINIMUM else term > best
+                    best = self.z3.If(is_better, term, best)
+                return best, common
+
+    def align(self, parts: list[tuple[Any, int]]) -> tuple[list[Any], int]:
+        """Terms over their common denominator."""
+        common = math.lcm(*(denominator for _, denominator in parts))
+        return [term * (common // denominator) for term, denominator in parts], common
+
+    def variable(self, read: Read) -> Any:
+        """The variable of a field's code."""
+        return (self.state if read.owner is Owner.STATE else self.action)[read.field.index]
