@@ -59,14 +59,17 @@ def trie_of(labels: Sequence[Sequence[int]], *, end_id: int | None) -> Trie:
         for length in range(len(word)):
             children.setdefault(word[:length], set()).add(word[length])
     open_nodes = [prefix for prefix, tokens in children.items() if len(tokens) > 1]
-    fed = sorted({node[:length] for node in open_nodes for length in range(1, len(node) + 1)}, key=lambda p: (len(p), p))
+    fed = sorted(
+        {node[:length] for node in open_nodes for length in range(1, len(node) + 1)}, key=lambda p: (len(p), p)
+    )
     number = {prefix: index for index, prefix in enumerate(fed)} | {(): -1}
     return Trie(
         tokens=tuple(prefix[-1] for prefix in fed),
         parents=tuple(number[prefix[:-1]] for prefix in fed),
         depths=tuple(len(prefix) for prefix in fed),
         paths=tuple(
-            tuple((number[word[:n]], word[n]) for n in range(len(word)) if len(children[word[:n]]) > 1) for word in words
+            tuple((number[word[:n]], word[n]) for n in range(len(word)) if len(children[word[:n]]) > 1)
+            for word in words
         ),
         branches={number[prefix]: tuple(sorted(children[prefix])) for prefix in open_nodes},
     )

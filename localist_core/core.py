@@ -1,6 +1,6 @@
 """What a core is, seen from outside: requests in, scored choices with an exact attention trace out; no torch.
 
-`SharedCore` (shared.py) holds one language model for all agents, `ScriptedCore` (scripted.py) is the public test double.
+`SharedCore` (shared.py) holds one language model for all agents, `ScriptedCore` (scripted.py) is a public test double.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class BlockTrace:
     blocks: tuple[str, ...]
     """Names of the prompt's blocks in order; a model with attention sinks of its own has `(sink)` as the last."""
     raw: tuple[float, ...]
-    """Mass on each block before the dial, in [0, 1], sum 1. From the dial-0 pass if there was one, otherwise read in the
+    """Mass on each block before the dial, in [0, 1], sum 1. From the dial-0 pass if there was one, else read in the
     steered pass, where every layer but the first already sees a steered residual. Blocks that a hard cut kept out of
     the model count 0 there."""
     steered: tuple[float, ...]
@@ -75,7 +75,7 @@ class Choice:
     actions: tuple[str, ...]
     """As asked."""
     probabilities: tuple[float, ...]
-    """One for each action, sum 1: renormalised over the actions still possible at each token, multiplied along the label."""
+    """One for each action, sum 1: renormalised over the tokens possible at each place, multiplied along the label."""
     chosen: str
     """The most probable action; of equals the first."""
     margin: float

@@ -86,11 +86,11 @@ def floor_bias(L_S: float, L_R: float, value: float) -> float:
     """
     if value == 0.0:
         return 0.0
-    if L_S == -math.inf:
+    if math.isinf(L_S):
         raise DialError(f"expected a visible target token for dial `{value}`, got none")
     if value == 1.0:
         return -math.inf
-    if L_R == -math.inf:
+    if math.isinf(L_R):
         return 0.0
     return min(0.0, L_S - L_R - _logit(value))
 

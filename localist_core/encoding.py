@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from localist_core.blocks import DECISION_KINDS, Block, Prompt, Trust
 from localist_core.errors import EncodingError
@@ -87,7 +87,7 @@ class Encoder:
         return ids
 
     def _whole(self, text: str) -> tuple[int, ...]:
-        return tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+        return tuple(cast("list[int]", self._tokenizer(text, add_special_tokens=False)["input_ids"]))
 
     def words(self, block: Block) -> tuple[str, ...]:
         """The tokens of one block alone, as the tokenizer spells them."""
@@ -95,7 +95,7 @@ class Encoder:
 
     def ids(self, words: Sequence[str]) -> tuple[int, ...]:
         """Ids of words that are one token each."""
-        return tuple(self._tokenizer.convert_tokens_to_ids(list(words)))
+        return tuple(cast("list[int]", self._tokenizer.convert_tokens_to_ids(list(words))))
 
     def _harmless(self, text: str) -> tuple[int, ...]:
         ids = self._split(text)
@@ -105,7 +105,7 @@ class Encoder:
         if self._unknown is not None:
             return tuple(self._unknown if token in self._forbidden else token for token in ids)
         for token in sorted(self._forbidden.intersection(ids)):
-            spelled = self._tokenizer.convert_ids_to_tokens(token)
+            spelled = cast(str, self._tokenizer.convert_ids_to_tokens(token))
             text = text.replace(spelled, " ".join(spelled))
         ids = self._split(text)
         if not self._forbidden.isdisjoint(ids):
@@ -113,7 +113,8 @@ class Encoder:
         return ids
 
     def _split(self, text: str) -> tuple[int, ...]:
-        return tuple(self._tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
+        encoded = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True)
+        return tuple(cast("list[int]", encoded["input_ids"]))
 
 
 def encode(prompt: Prompt, tokenizer: PreTrainedTokenizerBase) -> Encoding:

@@ -1,13 +1,13 @@
 """What can go wrong in the core, one type for each different reaction; no torch.
 
-    CoreError                    any failure of the core: the caller falls back to a compliant action
-      ModelMissingError          the directory holds no complete model: give another directory
-      UnsupportedModelError      the family cannot be steered or traced: use another model
-      EncodingError              a prompt or an action that the tokenizer cannot carry: change the prompt
-      DialError                  a dial that the prompt or the core cannot honour: change the dial
-      RequestError               a request that contradicts itself: fix the caller
-      OverloadError              more requests than the stated capacity: send fewer at once
-      NumericsError              inf or NaN came out of the model: do not use the decision
+CoreError                    any failure of the core: the caller falls back to a compliant action
+  ModelMissingError          the directory holds no complete model: give another directory
+  UnsupportedModelError      the family cannot be steered or traced: use another model
+  EncodingError              a prompt or an action that the tokenizer cannot carry: change the prompt
+  DialError                  a dial that the prompt or the core cannot honour: change the dial
+  RequestError               a request that contradicts itself: fix the caller
+  OverloadError              more requests than the stated capacity: send fewer at once
+  NumericsError              inf or NaN came out of the model: do not use the decision
 """
 
 from __future__ import annotations

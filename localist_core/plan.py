@@ -149,7 +149,9 @@ def plan_of(rows: Sequence[Row], *, stock: str, num_layers: int, pad_id: int, de
             seen[b, 0, at, len(row.encoding.ids) :] = False
             seen[b, 0, at, [len(row.encoding.ids) + other for other in row.trie.ancestors(node)]] = True
         if row.has_twin:
-            seen[b, 0, start + own : length, start + own : length] = seen[b, 0, start : start + own, start : start + own]
+            seen[b, 0, start + own : length, start + own : length] = seen[
+                b, 0, start : start + own, start : start + own
+            ]
             seen[b, 0, start + own :, start : start + own] = False
             share[b, 1, own : 2 * own] = 1.0 / own
         if row.cut is not None:
@@ -183,8 +185,7 @@ def plan_of(rows: Sequence[Row], *, stock: str, num_layers: int, pad_id: int, de
 
 
 def _unrolled(row: Row) -> tuple[list[int], list[int], Tensor]:
-    """Ids, positions and block of each token: the prompt, the fed nodes of the trie, and the twin of the decision rows.
-    Nodes belong to the decision block."""
+    """Ids, positions and block of each token: the prompt, the trie behind it (of the decision block), and the twin."""
     encoding, trie = row.encoding, row.trie
     ids = [*encoding.ids, *trie.tokens]
     positions = [*encoding.positions, *(encoding.positions[-1] + depth for depth in trie.depths)]

@@ -38,7 +38,7 @@ def run(model: PreTrainedModel, plan: Plan) -> Tensor:
     if model.config.model_type == "localist":
         flat = rows + torch.arange(len(rows), device=rows.device)[:, None] * plan.ids.shape[1]
         logits: Tensor = model(**arguments, rows=flat.flatten()).logits
-        return logits.unflatten(0, (rows.shape[0], rows.shape[1])) if logits.ndim == 2 else logits
+        return logits.reshape(*rows.shape, -1)
     first = 0
     if "logits_to_keep" in parameters:
         first = int(rows.min())

@@ -36,6 +36,8 @@ class Layout:
     """(batch, key, group) float32: 1 for the token's group."""
     of_block: Tensor
     """(batch, group, block) float32: 1 for the block's group; a block without tokens has none."""
+    outside: Tensor
+    """(batch, group, key) float32: 0 for the tokens of the group, -inf for all others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +75,11 @@ def layout_of(membership: Tensor, groups: Tensor) -> Layout:
     """The layout of these blocks (batch, key, block) and groups (batch, key)."""
     of_token = torch.nn.functional.one_hot(groups, len(Group)).to(membership)
     return Layout(
-        membership=membership, groups=groups, of_token=of_token, of_block=(of_token.mT @ membership).clamp(max=1.0)
+        membership=membership,
+        groups=groups,
+        of_token=of_token,
+        of_block=(of_token.mT @ membership).clamp(max=1.0),
+        outside=torch.where(of_token.mT > 0.0, 0.0, -torch.inf),
     )
 
 
@@ -142,7 +148,7 @@ def rest_bias(L: Tensor, floor: Tensor) -> Tensor:
     """
     L_S, L_R = L[..., Group.TARGET], L[..., Group.REST]
     bias = (L_S - L_R - torch.logit(floor.to(L))).clamp(max=0.0)
-    is_untouched = (floor == 0.0) | (L_R == -torch.inf)
+    is_untouched = (floor == 0.0) | L_R.isneginf()
     return torch.where(is_untouched, 0.0, torch.where(floor == 1.0, -torch.inf, bias))
 
 
@@ -220,7 +226,7 @@ def _grouped(rows: Tensor, kv_heads: int, right: Tensor) -> Tensor:
 
 def _flat(values: Tensor, right: Tensor) -> Tensor:
     """(batch, head, row, x) times (batch, x, y), one product for each batch entry."""
-    return (values.flatten(1, 2) @ right).unflatten(1, values.shape[1:3])
+    return (values.flatten(1, 2) @ right).reshape(*values.shape[:3], right.shape[-1])
 
 
 def _tops(scores: Tensor, segments: Segments, sink: Tensor | None) -> Tensor:
@@ -232,8 +238,8 @@ def _tops(scores: Tensor, segments: Segments, sink: Tensor | None) -> Tensor:
     if not segments.has_floor:
         tops = scores.amax(-1, keepdim=True).expand(-1, -1, -1, len(Group))
     else:
-        groups = segments.layout.groups[:, None, None]
-        tops = torch.stack([scores.masked_fill(groups != group, -torch.inf).amax(-1) for group in Group], dim=-1)
+        outside = segments.layout.outside
+        tops = torch.stack([(scores + outside[:, group, None, None]).amax(-1) for group in Group], dim=-1)
     if sink is not None:
         tops = torch.maximum(tops, sink.float()[None, :, None, None])
     return tops.masked_fill(tops == -torch.inf, 0.0)

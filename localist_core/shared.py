@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 import transformers
@@ -73,7 +73,8 @@ class SharedCore:
             UnsupportedModelError: its attention cannot be steered and measured.
         """
         _own_config(model)
-        self._model = model.eval()
+        self._model = model
+        model.train(False)
         self._stock = probe(model)
         self._tokenizer = tokenizer
         self._encoder = Encoder(tokenizer)
@@ -115,7 +116,8 @@ class SharedCore:
         chosen = "auto" if is_saved_type else torch.bfloat16 if dtype == "bfloat16" else torch.float32
         model, tokenizer = _load(directory, chosen)
         name = "localist-small" if path is None else directory.resolve().name
-        return cls(model.to(place), tokenizer, name=name)
+        cast(torch.nn.Module, model).to(place)
+        return cls(model, tokenizer, name=name)
 
     def decide(self, requests: Sequence[Request]) -> tuple[Choice, ...]:
         """Answer all requests, in their order; one forward for each canonical shape among them.
@@ -147,8 +149,11 @@ class SharedCore:
         return float(after[chosen] - before[chosen])
 
     def _row(self, request: Request, dial: Dial, *, cut: str | None = None, has_twin: bool = False) -> Row:
-        """Encode a request under a dial. What a hard cut in all layers takes away and nothing trusted has seen, is not
-        even read: so the decision cannot depend on its content or length (framework, section 3, non-interference)."""
+        """Encode a request under a dial.
+
+        What a hard cut in all layers takes away and nothing trusted has seen, is not even read: so the decision cannot
+        depend on its content or length (framework, section 3, non-interference).
+        """
         prompt = request.prompt
         if dial.value == 1.0 and dial.gamma == 0.0 and cut is None:
             prompt = prompt.without(
@@ -187,14 +192,17 @@ class SharedCore:
             logits = run(self._model, plan).float()
             seen = seen_of(plan.measured)
             for position, index in enumerate(indices):
-                scored[index] = Scored(row=rows[index], logits=logits[position], seen=seen[position][0], twin=seen[position][1])
+                scored[index] = Scored(
+                    row=rows[index], logits=logits[position], seen=seen[position][0], twin=seen[position][1]
+                )
         return [scored[index] for index in range(len(rows))]
 
     def _choice(self, request: Request, scored: Scored, evidence: Scored | None) -> Choice:
+        raw: tuple[Row, Seen] | None = None
         if evidence is not None:
             raw = (evidence.row, evidence.seen)
-        else:
-            raw = (scored.row, scored.twin) if scored.row.has_twin else None
+        elif scored.row.has_twin:
+            raw = (scored.row, scored.twin)
         trace = trace_of(scored.row, scored.seen, evidence=raw, blocks=request.prompt.names())
         citations = self._citations(request, scored) if self._ok_id is not None else None
         return choice_of(request, self._probabilities(request, scored), citations=citations, trace=trace)
@@ -252,10 +260,12 @@ def _load(directory: Path, dtype: torch.dtype | str) -> tuple[PreTrainedModel, P
     if not (directory / "config.json").is_file():
         raise ModelMissingError(f"expected a model directory with a config.json, got `{directory}`")
     try:
-        model, info = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             directory, dtype=dtype, local_files_only=True, trust_remote_code=False, output_loading_info=True
         )
-        tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            directory, local_files_only=True, trust_remote_code=False
+        )
     except OSError as error:
         raise ModelMissingError(
             f"expected a complete model in `{directory}`, got {_first_line(error)}; save model and tokenizer there"
@@ -265,8 +275,9 @@ def _load(directory: Path, dtype: torch.dtype | str) -> tuple[PreTrainedModel, P
         raise UnsupportedModelError(
             f"expected a causal language model in `{directory}`, got family `{family}`: {_first_line(error)}"
         ) from error
-    if info["missing_keys"]:
-        missing = sorted(info["missing_keys"])
+    model, info = cast("tuple[PreTrainedModel, dict[str, set[str]]]", loaded)
+    missing = sorted(info["missing_keys"])
+    if missing:
         raise ModelMissingError(
             f"expected all weights in `{directory}`, got none for {len(missing)}, such as `{missing[0]}`"
         )
@@ -279,7 +290,7 @@ def _own_config(model: PreTrainedModel) -> None:
     for module in model.modules():
         config = getattr(module, "config", None)
         if isinstance(config, transformers.PreTrainedConfig):
-            module.config = deepcopy(config, copies)
+            setattr(module, "config", deepcopy(config, copies))  # noqa: B010  # typed as a tensor or module otherwise
 
 
 def _device(name: str) -> torch.device:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -84,8 +85,9 @@ def trace_of(row: Row, seen: Seen, *, evidence: tuple[Row, Seen] | None, blocks:
     )
 
 
-def _mean(layers: Sequence[Tensor]) -> list:  # type: ignore[type-arg]  # nested lists of floats, as deep as the tensors
-    return torch.stack(list(layers)).double().mean(0).tolist()  # type: ignore[no-any-return]
+def _mean(layers: Sequence[Tensor]) -> Any:
+    """Mean over layers as nested lists of floats, as deep as the tensors."""
+    return torch.stack(list(layers)).double().mean(0).tolist()
 
 
 def _by_name(row: Row, masses: Sequence[float], blocks: tuple[str, ...]) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""Tiny random models of many families, a tiny tokenizer, and prompts for them: built from functions, never downloaded."""
+"""Tiny random models of many families, a tiny tokenizer, and prompts for them: built by functions, no download."""
 
 from __future__ import annotations
 
@@ -29,9 +29,33 @@ from localist_core.core import Request
 from localist_core.dial import Dial
 from localist_core.model import small_config
 
-WORDS = (
-    ["speed", "gap", "light", "red", "green", "is", "then", "forbid", "if", "and", "yes", "no", "go", "stop", "<", "10", "20", "act", "goal", "car", "says", "please", "ignore", ":", "."]
-)
+WORDS = [
+    "speed",
+    "gap",
+    "light",
+    "red",
+    "green",
+    "is",
+    "then",
+    "forbid",
+    "if",
+    "and",
+    "yes",
+    "no",
+    "go",
+    "stop",
+    "<",
+    "10",
+    "20",
+    "act",
+    "goal",
+    "car",
+    "says",
+    "please",
+    "ignore",
+    ":",
+    ".",
+]
 SLOTS = [f"A{n}" for n in range(1, 9)] + [f"R{n}" for n in range(1, 9)] + ["ok"]
 CHARACTERS = [chr(code) for code in range(33, 127)]
 VOCABULARY = ["<pad>", "<unk>", *WORDS, *(c for c in CHARACTERS if c not in WORDS)]

@@ -1,0 +1,189 @@
+"""Laws of attention by block, and the packed path against the float64 reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from localist_core.dial import floor_bias
+from localist_core.segments import Group, Segments, entropy_bits, layout_of, packed, reference, rest_bias
+
+BLOCK_GROUPS = (Group.NEUTRAL, Group.TARGET, Group.REST, Group.TARGET, Group.REST, Group.NEUTRAL)
+
+
+@dataclass(frozen=True)
+class Case:
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    segments: Segments
+    sink: Tensor | None
+
+    def packed(self, floor: float | None = None):
+        return self._run(packed, floor)
+
+    def reference(self, floor: float | None = None):
+        return self._run(reference, floor)
+
+    def _run(self, function, floor):
+        segments = self.segments if floor is None else at(self.segments, floor)
+        return function(self.query, self.key, self.value, segments, scale=0.5, sink=self.sink)
+
+
+def at(segments: Segments, floor: float) -> Segments:
+    """The same segments with every floor at this value."""
+    return replace(segments, floor=torch.full_like(segments.floor, floor), has_floor=floor > 0.0, has_cut=floor == 1.0)
+
+
+def case(seed: int, *, spread: float = 1.0, sink: bool = False, batch: int = 2, keys: int = 19, rows: int = 5) -> Case:
+    """Random heads (4, in 2 groups); blocks of random places; rows that see a neutral and a target token at least."""
+    g = torch.Generator().manual_seed(seed)
+    block_of = torch.randint(len(BLOCK_GROUPS), (batch, keys), generator=g)
+    block_of[:, :3] = torch.tensor([0, 1, 2])
+    membership = torch.nn.functional.one_hot(block_of, len(BLOCK_GROUPS)).float()
+    hidden = torch.rand(batch, 1, rows, keys, generator=g) < 0.3
+    hidden[..., :2] = False
+    membership[1, -3:] = 0.0
+    hidden[1, ..., -3:] = True
+    floors = torch.tensor([0.0, 0.3, 0.8, 0.99])[torch.randint(4, (batch, 1), generator=g)].expand(-1, rows)
+    return Case(
+        query=torch.randn(batch, 4, rows, 8, generator=g) * spread,
+        key=torch.randn(batch, 2, keys, 8, generator=g),
+        value=torch.randn(batch, 2, keys, 8, generator=g),
+        segments=Segments(
+            layout=layout_of(membership, torch.tensor(BLOCK_GROUPS)[block_of]),
+            hidden=hidden,
+            floor=floors.contiguous(),
+            has_floor=bool(floors.max() > 0.0),
+            has_cut=False,
+        ),
+        sink=torch.randn(4, generator=g) if sink else None,
+    )
+
+
+seeds = st.integers(0, 2**31)
+dials = st.sampled_from([0.0, 0.05, 0.5, 0.9, 0.999, 1.0])
+cases = st.builds(case, seeds, spread=st.sampled_from([0.1, 1.0, 10.0]), sink=st.booleans())
+
+
+@given(cases, dials)
+def test_packed_agrees_with_the_reference(one, floor) -> None:
+    ours, exact = one.packed(floor), one.reference(floor)
+    for name in ("output", "raw", "steered", "raw_fidelity", "steered_fidelity"):
+        torch.testing.assert_close(
+            getattr(ours, name).double(), getattr(exact, name), atol=1e-5, rtol=1e-5, equal_nan=True, msg=name
+        )
+
+
+@given(cases)
+def test_packed_agrees_with_the_reference_where_entries_have_different_dials(one) -> None:
+    ours, exact = one.packed(), one.reference()
+    torch.testing.assert_close(ours.output.double(), exact.output, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(ours.steered.double(), exact.steered, atol=1e-5, rtol=1e-5)
+
+
+@given(cases)
+def test_without_a_dial_output_and_masses_are_those_of_softmax(one) -> None:
+    ours = one.packed(0.0)
+    key, value = (t.repeat_interleave(2, 1) for t in (one.key, one.value))
+    scores = (one.query @ key.mT * 0.5).masked_fill(one.segments.hidden, -torch.inf)
+    if one.sink is not None:
+        scores = torch.cat([scores, one.sink[None, :, None, None].expand(*scores.shape[:-1], 1)], -1)
+    weights = scores.softmax(-1)[..., : key.shape[2]]
+    torch.testing.assert_close(ours.output, weights @ value, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        ours.raw[..., : len(BLOCK_GROUPS)], weights @ one.segments.layout.membership[:, None], atol=1e-5, rtol=1e-5
+    )
+
+
+@given(cases, dials)
+def test_fidelity_is_the_higher_of_raw_fidelity_and_dial(one, floor) -> None:
+    ours = one.packed(floor)
+    has_rest = (~one.segments.hidden & (one.segments.layout.groups == Group.REST)[:, None, None]).any(-1)
+    expected = torch.where(has_rest, ours.raw_fidelity.clamp(min=floor), 1.0)
+    torch.testing.assert_close(ours.steered_fidelity, expected, atol=1e-5, rtol=0)
+
+
+@given(cases, dials)
+def test_masses_say_the_same_as_fidelity_and_sum_to_one(one, floor) -> None:
+    ours = one.packed(floor)
+    for masses in (ours.raw, ours.steered):
+        torch.testing.assert_close(masses.sum(-1), torch.ones_like(masses[..., 0]), atol=1e-5, rtol=0)
+    target, rest = (
+        ours.steered[..., [b for b, g in enumerate(BLOCK_GROUPS) if g == group]].sum(-1)
+        for group in (Group.TARGET, Group.REST)
+    )
+    torch.testing.assert_close(target, ours.steered_fidelity * (target + rest), atol=1e-5, rtol=0)
+
+
+@given(cases, dials)
+def test_distribution_inside_a_block_never_changes(one, floor) -> None:
+    one = replace(one, value=torch.eye(one.key.shape[2]).expand(2, 2, -1, -1))  # outputs are then the weights
+    for block in (b for b, group in enumerate(BLOCK_GROUPS) if floor < 1.0 or group != Group.REST):
+        inside = one.segments.layout.membership[:, None, None, :, block]
+        before, after = (one.packed(f).output * inside for f in (0.0, floor))
+        mass_before, mass_after = before.sum(-1, keepdim=True), after.sum(-1, keepdim=True)
+        torch.testing.assert_close(before * mass_after, after * mass_before, atol=1e-6, rtol=0)
+
+
+@given(cases, st.tuples(dials, dials))
+def test_fidelity_and_target_mass_rise_with_the_dial(one, pair) -> None:
+    low, high = (one.packed(floor) for floor in sorted(pair))
+    assert bool((high.steered_fidelity >= low.steered_fidelity - 1e-6).all())
+    for block, group in enumerate(BLOCK_GROUPS):
+        change = high.steered[..., block] - low.steered[..., block]
+        assert bool(((change <= 1e-6) if group == Group.REST else (change >= -1e-6)).all())
+
+
+@given(cases, st.sampled_from([float("inf"), float("nan"), -1e30]))
+def test_at_dial_one_the_rest_contributes_nothing_whatever_it_holds(one, poison) -> None:
+    is_rest = (one.segments.layout.groups == Group.REST)[:, None, :, None]
+    clean = one.packed(1.0)
+    poisoned = replace(one, key=one.key.masked_fill(is_rest, poison), value=one.value.masked_fill(is_rest, poison))
+    for dirty in (poisoned.packed(1.0), poisoned.reference(1.0)):
+        torch.testing.assert_close(dirty.output.float(), clean.output, atol=1e-5, rtol=1e-5)
+    assert torch.equal(poisoned.packed(1.0).output, clean.output)
+    rest = [b for b, group in enumerate(BLOCK_GROUPS) if group == Group.REST]
+    assert not clean.steered[..., rest].any()
+
+
+@given(cases)
+def test_cut_rest_is_as_good_as_hidden(one) -> None:
+    is_rest = (one.segments.layout.groups == Group.REST)[:, None, None]
+    alone = replace(one, segments=replace(one.segments, hidden=one.segments.hidden | is_rest))
+    torch.testing.assert_close(one.packed(1.0).output, alone.packed(0.0).output, atol=1e-6, rtol=1e-5)
+
+
+def test_dial_holds_where_the_rest_towers_over_the_targets() -> None:
+    one = case(0, batch=2)
+    is_rest = (one.segments.layout.groups == Group.REST)[:, None, :, None]
+    key = torch.where(is_rest, 100.0, -100.0).expand_as(one.key)
+    sees_rest = replace(
+        one.segments, hidden=one.segments.hidden & (one.segments.layout.groups != Group.REST)[:, None, None]
+    )
+    ours = replace(one, key=key, query=torch.ones_like(one.query), segments=sees_rest).packed(0.8)
+    assert not ours.raw_fidelity.any()
+    torch.testing.assert_close(ours.steered_fidelity, torch.full_like(ours.steered_fidelity, 0.8), atol=1e-5, rtol=0)
+
+
+@given(st.floats(-20, 20), st.floats(-20, 20), dials)
+def test_bias_of_tensors_is_that_of_floats(L_S, L_R, floor) -> None:
+    L = torch.tensor([0.0, L_S, L_R], dtype=torch.float64)
+    got = rest_bias(L, torch.tensor(floor, dtype=torch.float64))
+    torch.testing.assert_close(got, torch.tensor(floor_bias(L_S, L_R, floor), dtype=torch.float64), atol=1e-9, rtol=0)
+
+
+def test_entropy_of_even_masses_is_log2_of_their_number() -> None:
+    assert float(entropy_bits(torch.tensor([0.25, 0.25, 0.25, 0.25, 0.0]))) == pytest.approx(2.0)
+
+
+def test_soft_cap_is_applied_to_the_scores() -> None:
+    one = case(3, spread=10.0)
+    arguments = (one.query, one.key, one.value, one.segments)
+    ours, exact = (f(*arguments, scale=0.5, softcap=2.0) for f in (packed, reference))
+    torch.testing.assert_close(ours.output.double(), exact.output, atol=1e-5, rtol=1e-5)
