@@ -111,7 +111,8 @@ def packed(
         # A poisoned key or value that is cut must not reach a sum: 0 * inf is NaN.
         scores = scores.masked_fill(cut[:, None, None] & ~scores.isfinite(), -torch.inf)
         value = value.masked_fill(cut[:, None, :, None], 0.0)
-    tops = _tops(scores, segments, sink)
+    # Each group relative to its own top: none underflows because another towers above it.
+    tops = _tops(scores, layout, sink)
     exps = (scores - _flat(tops, layout.of_token.mT)).exp()
     block_sums, group_sums, of_block = _flat(exps, layout.membership), _flat(exps, layout.of_token), layout.of_block
     if sink is not None:
@@ -229,20 +230,12 @@ def _flat(values: Tensor, right: Tensor) -> Tensor:
     return (values.flatten(1, 2) @ right).reshape(*values.shape[:3], right.shape[-1])
 
 
-def _tops(scores: Tensor, segments: Segments, sink: Tensor | None) -> Tensor:
-    """What the scores of each group are taken relative to, (batch, head, row, group); finite.
-
-    Under a dial each group has its own top, so that none underflows because another towers above it; without one the
-    top of the row serves all.
-    """
-    if not segments.has_floor:
-        tops = scores.amax(-1, keepdim=True).expand(-1, -1, -1, len(Group))
-    else:
-        outside = segments.layout.outside
-        tops = torch.stack([(scores + outside[:, group, None, None]).amax(-1) for group in Group], dim=-1)
+def _tops(scores: Tensor, layout: Layout, sink: Tensor | None) -> Tensor:
+    """Highest score of each group for each row, (batch, head, row, group); 0 where the group is not visible."""
+    tops = torch.stack([(scores + layout.outside[:, group, None, None]).amax(-1) for group in Group], dim=-1)
     if sink is not None:
-        tops = torch.maximum(tops, sink.float()[None, :, None, None])
-    return tops.masked_fill(tops == -torch.inf, 0.0)
+        tops[..., Group.NEUTRAL] = torch.maximum(tops[..., Group.NEUTRAL], sink.float()[None, :, None])
+    return tops.masked_fill(tops.isneginf(), 0.0)
 
 
 def _fidelity(L: Tensor) -> Tensor:

@@ -11,9 +11,11 @@ from transformers import PreTrainedTokenizerFast
 from localist_core.blocks import Block, BlockKind, Prompt, Trust
 from localist_core.encoding import Encoder, encode
 from localist_core.errors import EncodingError
+from localist_core.tokenizer import build_tokenizer, special_words
 from tests.localist_core import tiny
 
 TOKENIZER = tiny.tokenizer()
+SHIPPED = build_tokenizer(("speed", "gap_m", "light"))
 SLOT_IDS = {TOKENIZER.convert_tokens_to_ids(slot) for slot in tiny.SLOTS}
 messages = st.lists(st.sampled_from([*tiny.SLOTS, *tiny.WORDS, "<pad>", "<unk>", "xyz"]), max_size=12).map(" ".join)
 
@@ -91,3 +93,12 @@ def test_memory_of_blocks_is_bounded() -> None:
     ids = [encoder.label(word) for word in ("A1", "A2", "A3", "A1")]
     assert ids[0] == ids[3] != ids[1]
     assert len(encoder._seen) <= 2
+
+
+@given(
+    st.one_of(st.lists(st.sampled_from([*special_words(), "speed", "<=", "9"]), max_size=12).map(" ".join), st.text())
+)
+def test_tokenizer_of_the_shipped_core_lets_no_message_spell_a_slot(message) -> None:
+    tokenizer = SHIPPED
+    block = Block(kind=BlockKind.MESSAGE, name="M1", text=message, trust=Trust.UNTRUSTED)
+    assert not set(Encoder(tokenizer).block(block)) & set(tokenizer.all_special_ids)
