@@ -1,6 +1,6 @@
-"""One spelling for every value: canonical JSON, and the hash of it.
+r"""One spelling for every value: canonical JSON, and the hash of it.
 
-Keys sorted by code point, no blanks, ASCII with `\\u` escapes, floats in their shortest decimal form (`repr` of an
+Keys sorted by code point, no blanks, ASCII with `\u` escapes, floats in their shortest decimal form (`repr` of an
 IEEE 754 double), whole floats with `.0`, no NaN and no infinity. Equal values have equal bytes and equal hashes.
 """
 
