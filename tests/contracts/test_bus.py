@@ -35,6 +35,18 @@ AGENTS = ("car-1", "car-2", "car-3")
 
 
 @contextmanager
+def embedded() -> Iterator[str]:
+    """Our own broker, on a loop of its own."""
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        broker = EmbeddedBroker()
+        runner.run(broker.start())
+        try:
+            yield broker.url
+        finally:
+            runner.run(broker.stop())
+
+
+@contextmanager
 def mosquitto(folder: Path) -> Iterator[str]:
     """A Mosquitto process on a free loopback port; skips the test where there is no binary."""
     binary = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
@@ -63,17 +75,17 @@ def _wait_for(port: int) -> None:
     pytest.fail("mosquitto did not start")
 
 
-@pytest.fixture(params=["local", "embedded", "mosquitto"])
-async def make(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[MakeBus]:
-    """A maker of buses that are not started yet."""
+@pytest.fixture(scope="module", params=["local", "embedded", "mosquitto"])
+def make(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeBus]:
+    """A maker of buses that are not started yet; one broker serves them all, each on its own secret topics."""
     match request.param:
         case "local":
             yield lambda run=RUN, **options: LocalBus(run, **options)
         case "embedded":
-            async with EmbeddedBroker() as broker:
-                yield lambda run=RUN, **options: MqttBus(run, url=broker.url, **options)
+            with embedded() as url:
+                yield lambda run=RUN, **options: MqttBus(run, url=url, **options)
         case _:
-            with mosquitto(tmp_path) as url:
+            with mosquitto(tmp_path_factory.mktemp("mosquitto")) as url:
                 yield lambda run=RUN, **options: MqttBus(run, url=url, **options)
 
 

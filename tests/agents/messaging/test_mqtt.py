@@ -19,6 +19,7 @@ from agents.messaging import (
     EmbeddedBroker,
     MqttBus,
     encode,
+    mqtt,
 )
 from agents.messaging.mqtt import Address, connect, disconnect
 from tests.agents.builders import RUN, an_envelope
@@ -60,7 +61,7 @@ async def test_broker_killed_before_a_publication_is_down_at_once(bus: MqttBus, 
     with pytest.raises(BusDownError):
         await bus.drain(0, {"car-1": 1})
 
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 1.0
 
 
 async def test_broker_killed_during_a_publication_does_not_cost_the_deadline(
@@ -76,7 +77,7 @@ async def test_broker_killed_during_a_publication_does_not_cost_the_deadline(
     with pytest.raises(BusDownError):
         await publication
 
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 1.0
 
 
 async def test_broker_killed_during_a_barrier_gives_what_had_arrived(bus: MqttBus, broker: EmbeddedBroker) -> None:
@@ -89,7 +90,7 @@ async def test_broker_killed_during_a_barrier_gives_what_had_arrived(bus: MqttBu
     with pytest.raises(BusDownError) as caught:
         await barrier
 
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 1.0
     assert caught.value.delivery is not None
     assert [envelope.id for envelope in caught.value.delivery.inboxes["car-2"]] == ["car-1.0.0"]
 
@@ -197,7 +198,7 @@ async def test_round_trip_does_not_wait_for_nagle(bus: MqttBus) -> None:
         await bus.drain(tick, {"car-1": 1})
         taken.append(time.perf_counter() - started)
 
-    assert statistics.median(taken) < 0.03  # 0.088 s with Nagle
+    assert statistics.median(taken) < 0.06  # 0.088 s with Nagle
 
 
 async def test_client_is_unguessable_and_undelayed(broker: EmbeddedBroker) -> None:
@@ -238,7 +239,9 @@ async def test_unknown_host_is_unreachable() -> None:
 
 
 @pytest.mark.parametrize("greeting", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"], ids=["silent", "another protocol"])
-async def test_server_that_is_no_broker_is_unreachable(greeting: bytes) -> None:
+async def test_server_that_is_no_broker_is_unreachable(greeting: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mqtt, "CONNECT_S", 0.3)
+
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(greeting)
         while await reader.read(1_000):
