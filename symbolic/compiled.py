@@ -42,7 +42,9 @@ class Scaled(NamedTuple):
         return self.text if factor == 1 else f"{factor}*({self.text})"
 
 
-def compile_rules(violations: Sequence[Expr], state: Domain, action: Domain) -> Callable[[Codes, Codes], tuple[bool, ...]]:
+def compile_rules(
+    violations: Sequence[Expr], state: Domain, action: Domain
+) -> Callable[[Codes, Codes], tuple[bool, ...]]:
     """Function from codes of state and action to one bool per condition.
 
     The function raises `ValueError` where a code lies outside its field or codes are missing.
@@ -88,7 +90,9 @@ def truth_source(expr: Expr) -> str:
             return f"({_variable(expr)} == 1)"
         case Member():
             codes = expr.codes
-            return f"({_variable(expr.read)} == {codes[0]})" if len(codes) == 1 else f"({_variable(expr.read)} in {codes})"
+            return (
+                f"({_variable(expr.read)} == {codes[0]})" if len(codes) == 1 else f"({_variable(expr.read)} in {codes})"
+            )
         case Same():
             return _same_source(expr)
         case Compare():

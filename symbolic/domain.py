@@ -17,8 +17,7 @@ from enum import Enum, StrEnum
 from fractions import Fraction
 from typing import Any, ClassVar, Final, Literal, Self, TypeAlias, TypeVar, cast, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, model_validator
-from pydantic import Field as pydantic_field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
 
 MAX_ACTIONS: Final = 64
@@ -122,7 +121,9 @@ class FieldSpec:
             raise DomainError(f"expected true or false for `{self.name}`, got {_show(value)}; give a bool")
         if isinstance(value, str) and value in self.words:
             return self.words.index(value)
-        raise DomainError(f"expected one of {_list(self.words)} for `{self.name}`, got {_show(value)}; use a declared value")
+        raise DomainError(
+            f"expected one of {_list(self.words)} for `{self.name}`, got {_show(value)}; use a declared value"
+        )
 
     def _encode_number(self, value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or (self.is_whole and type(value) is not int):
@@ -142,7 +143,7 @@ class FieldSpec:
         if not self.low <= code <= self.high:
             low, high = self.show(self.low), self.show(self.high)
             raise DomainError(
-                f"expected `{self.name}` between {low} and {high}, got {_show(value)}; widen the field or report it as unknown"
+                f"expected `{self.name}` between {low} and {high}, got {_show(value)}; report it as unknown"
             )
 
     def show(self, code: int) -> str:
@@ -231,16 +232,16 @@ class Domain:
 
 
 def fixed(*, ge: float, le: float, step: float) -> float:
-    """Declare a number on a grid: `gap_m: float = fixed(ge=0, le=200, step=0.5)`; both ends lie on the grid.
+    """Declare a number on a grid from `ge` to `le`, which lie on it: `step=0.5` allows 0, 0.5, 1 and so on.
 
     The return type is that of the field, so that type checkers read the declaration as one.
     """
-    return cast(float, pydantic_field(ge=ge, le=le, json_schema_extra={"step": step}))
+    return cast(float, Field(ge=ge, le=le, json_schema_extra={"step": step}))
 
 
 def whole(*, ge: int, le: int) -> int:
-    """Declare a whole number: `lane: int = whole(ge=0, le=3)`."""
-    return cast(int, pydantic_field(ge=ge, le=le, json_schema_extra={"step": 1}))
+    """Declare a whole number from `ge` to `le`."""
+    return cast(int, Field(ge=ge, le=le, json_schema_extra={"step": 1}))
 
 
 class State(BaseModel):
@@ -324,7 +325,8 @@ def _enumerate(schema: type[Action]) -> tuple[Action, ...]:
     count = math.prod(field.high - field.low + 1 for field in fields)
     if not fields or count > MAX_ACTIONS:
         raise DomainError(
-            f"expected 1 to {MAX_ACTIONS} actions of `{schema.__name__}`, got {count if fields else 0}; coarsen or add fields"
+            f"expected 1 to {MAX_ACTIONS} actions of `{schema.__name__}`, got {count if fields else 0}; "
+            "coarsen or add fields"
         )
     spans = (range(field.low, field.high + 1) for field in fields)
     names = [field.name for field in fields]
@@ -349,14 +351,17 @@ def _read_field(place: str, name: str, index: int, info: FieldInfo) -> FieldSpec
     if kind is float or kind is int:
         return _read_number(place, name, index, info, is_whole=kind is int)
     if not info.is_required():
-        raise DomainError(f"expected no default for `{place}`, got {_show(info.default)}; a missing fact must stay missing")
+        raise DomainError(
+            f"expected no default for `{place}`, got {_show(info.default)}; a missing fact must stay missing"
+        )
     if kind is bool:
         return FieldSpec(name=name, index=index, kind=Kind.FLAG, low=0, high=1)
     words = get_args(kind) if get_origin(kind) is Literal else ()
     if words and all(isinstance(word, str) and word for word in words) and len(set(words)) == len(words):
         return FieldSpec(name=name, index=index, kind=Kind.CHOICE, low=0, high=len(words) - 1, words=words)
     raise DomainError(
-        f"expected `{place}` to be a bounded float, int, bool or Literal of strings, got {_show(kind)}; use fixed() or whole()"
+        f"expected `{place}` to be a bounded float, int, bool or Literal of strings, got {_show(kind)}; "
+        "declare it with fixed() or whole()"
     )
 
 
@@ -369,19 +374,23 @@ def _read_number(place: str, name: str, index: int, info: FieldInfo, *, is_whole
         sort = "whole(ge=, le=)" if is_whole else "fixed(ge=, le=, step=)"
         raise DomainError(f"expected bounds for `{place}`, got none; declare it with {sort}")
     if not info.is_required():
-        raise DomainError(f"expected no default for `{place}`, got {_show(info.default)}; a missing fact must stay missing")
+        raise DomainError(
+            f"expected no default for `{place}`, got {_show(info.default)}; a missing fact must stay missing"
+        )
     numbers = [bounds["ge"], bounds["le"], extra["step"]]
     if any(isinstance(n, bool) or not isinstance(n, (int, float)) or not math.isfinite(n) for n in numbers):
         raise DomainError(f"expected finite bounds and step for `{place}`, got {_show(numbers)}; give plain numbers")
     low, high, step = (Fraction(repr(number)) for number in numbers)
     if step <= 0 or low >= high or (low / step).denominator != 1 or (high / step).denominator != 1:
         raise DomainError(
-            f"expected ge < le, both multiples of step > 0 for `{place}`, got {_show(numbers)}; move the bounds to the grid"
+            f"expected ge < le, both multiples of step > 0 for `{place}`, got {_show(numbers)}; correct the bounds"
         )
     if is_whole and any(type(number) is not int for number in numbers):
         raise DomainError(f"expected whole bounds for `{place}`, got {_show(numbers)}; use fixed() for fractions")
     if max(abs(low / step), abs(high / step)) > MAX_CODE:
-        raise DomainError(f"expected at most 2**53 grid points each side for `{place}`, got {_show(numbers)}; coarsen the step")
+        raise DomainError(
+            f"expected at most 2**53 grid points each side for `{place}`, got {_show(numbers)}; coarsen the step"
+        )
     return FieldSpec(
         name=name,
         index=index,
@@ -415,7 +424,7 @@ class Facts:
         put(self, "schema", schema)
         put(self, "codes", codes)
         put(self, "age_s", age_s)
-        put(self, "is_exact", all([type(code) is int for code in codes]))
+        put(self, "is_exact", _are_exact(codes))
 
     @classmethod
     def from_codes(cls, schema: type[State], codes: tuple[Code, ...], age_s: float = 0.0) -> Facts:
@@ -478,8 +487,12 @@ class Facts:
         domain = self.schema.__domain__
         if len(self.codes) != len(domain.fields):
             raise DomainError(f"expected {len(domain.fields)} facts, got {len(self.codes)}; give UNKNOWN for the rest")
-        parts = [key + (texts.get(self.codes[index]) or write(self.codes[index])) for key, index, texts, write in domain.writers]
-        return f'{{"age_s":{_demand_age(self.age_s)!r},"fields":{{{",".join(parts)}}},"schema":"{domain.name}","version":1}}'
+        parts = [
+            key + (texts.get(self.codes[index]) or write(self.codes[index]))
+            for key, index, texts, write in domain.writers
+        ]
+        age = repr(_demand_age(self.age_s))
+        return f'{{"age_s":{age},"fields":{{{",".join(parts)}}},"schema":"{domain.name}","version":1}}'
 
     @classmethod
     def from_json(cls, text: str, schema: type[State]) -> Facts:
@@ -487,9 +500,13 @@ class Facts:
         try:
             record = json.loads(text, object_pairs_hook=_without_repeats)
         except (ValueError, RecursionError) as error:
-            raise DomainError(f"expected facts as JSON, got {_show(text)}; give the text of to_json ({error})") from None
+            raise DomainError(
+                f"expected facts as JSON, got {_show(text)}; give the text of to_json ({error})"
+            ) from None
         if not isinstance(record, dict) or set(record) != {"age_s", "fields", "schema", "version"}:
-            raise DomainError(f"expected keys age_s, fields, schema, version, got {_show(record)}; give the text of to_json")
+            raise DomainError(
+                f"expected keys age_s, fields, schema, version, got {_show(record)}; give the text of to_json"
+            )
         if record["version"] != 1 or record["schema"] != schema.__name__ or not isinstance(record["fields"], dict):
             raise DomainError(
                 f"expected version 1 of `{schema.__name__}`, got {_show((record['version'], record['schema']))}; "
@@ -502,6 +519,13 @@ class Facts:
     def sha256(self) -> str:
         """Hash of the canonical JSON, as hexadecimal text."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+
+def _are_exact(codes: tuple[Code, ...]) -> bool:
+    return set(map(type, codes)) == _EXACT
+
+
+_EXACT: Final = {int}
 
 
 def _demand_age(age_s: float) -> float:

@@ -282,7 +282,9 @@ class NumberTerm(_Term):
     def __truediv__(self, other: Numeric) -> NumberTerm:
         divisor = number_of(other)
         if not isinstance(divisor, Number) or divisor.value == 0:
-            raise ExpressionError("expected a constant divisor other than 0, got another; multiply the other side instead")
+            raise ExpressionError(
+                "expected a constant divisor other than 0, got another; multiply the other side instead"
+            )
         return NumberTerm(Compute(Arithmetic.MULTIPLY, (self.expr, Number(1 / divisor.value))))
 
     def __neg__(self) -> NumberTerm:
@@ -441,7 +443,7 @@ def _sort(term: _Term) -> str:
 @overload
 def implies(condition: bool, consequence: bool) -> bool: ...
 @overload
-def implies(condition: Truthy, consequence: Truthy) -> TruthTerm: ...
+def implies(condition: TruthTerm, consequence: Truthy) -> TruthTerm: ...
 def implies(condition: Truthy, consequence: Truthy) -> Truthy:
     """True unless the condition holds and the consequence does not."""
     return TruthTerm(Join(Junction.IMPLIES, (truth_of(condition), truth_of(consequence))))
@@ -450,7 +452,7 @@ def implies(condition: Truthy, consequence: Truthy) -> Truthy:
 @overload
 def negate(condition: bool) -> bool: ...
 @overload
-def negate(condition: Truthy) -> TruthTerm: ...
+def negate(condition: TruthTerm) -> TruthTerm: ...
 def negate(condition: Truthy) -> Truthy:
     """The opposite: `~` for those who want type checkers to read a bool."""
     return ~TruthTerm(truth_of(condition))
@@ -470,7 +472,7 @@ def among(choice: ChoiceTerm | str, *words: str) -> Truthy:
 @overload
 def ite(condition: bool, then: float, otherwise: float) -> float: ...
 @overload
-def ite(condition: Truthy, then: Numeric, otherwise: Numeric) -> NumberTerm: ...
+def ite(condition: TruthTerm, then: Numeric, otherwise: Numeric) -> NumberTerm: ...
 def ite(condition: Truthy, then: Numeric, otherwise: Numeric) -> Numeric:
     """The first number where the condition holds, else the second."""
     return NumberTerm(Choose(truth_of(condition), number_of(then), number_of(otherwise)))
@@ -479,7 +481,7 @@ def ite(condition: Truthy, then: Numeric, otherwise: Numeric) -> Numeric:
 @overload
 def minimum(*numbers: float) -> float: ...
 @overload
-def minimum(*numbers: Numeric) -> NumberTerm: ...
+def minimum(first: NumberTerm, /, *rest: Numeric) -> NumberTerm: ...
 def minimum(*numbers: Numeric) -> Numeric:
     """The least of the numbers."""
     return NumberTerm(_extreme(Arithmetic.MINIMUM, numbers))
@@ -488,7 +490,7 @@ def minimum(*numbers: Numeric) -> Numeric:
 @overload
 def maximum(*numbers: float) -> float: ...
 @overload
-def maximum(*numbers: Numeric) -> NumberTerm: ...
+def maximum(first: NumberTerm, /, *rest: Numeric) -> NumberTerm: ...
 def maximum(*numbers: Numeric) -> Numeric:
     """The greatest of the numbers."""
     return NumberTerm(_extreme(Arithmetic.MAXIMUM, numbers))
@@ -531,7 +533,7 @@ class Fields:
 
 
 def fields(schema: type[State] | type[Action]) -> Fields:
-    """Symbolic fields of a type: `s = fields(Car); s.gap_m < 10`."""
+    """Symbolic fields of a type, for rules that are built without a function."""
     return Fields(schema)
 
 
@@ -628,20 +630,33 @@ def _choice(expr: Expr) -> ChoiceTerm:
     raise ExpressionError("expected a choice field, got another expression; compare like with like")
 
 
-_ARITY: Final = {"subtract": 2, "multiply": 2, "negate": 1, "absolute": 1, "implies": 2, "iff": 2, "not": 1, "choose": 3}
+_ARITY: Final = {
+    "subtract": 2,
+    "multiply": 2,
+    "negate": 1,
+    "absolute": 1,
+    "implies": 2,
+    "iff": 2,
+    "not": 1,
+    "choose": 3,
+}
 
 
 def _build(name: str, parts: tuple[Expr, ...]) -> Expr:
     known = name in _ARITY or name in {*Arithmetic, *Order, *Junction}
     arity = 2 if name in set(Order) else _ARITY.get(name, max(2, len(parts)))
     if not known or len(parts) != arity:
-        raise ExpressionError(f"expected a known operator with its operands, got `{name:.60}` of {len(parts)}; check the text")
+        raise ExpressionError(
+            f"expected a known operator with its operands, got `{name:.60}` of {len(parts)}; check the text"
+        )
     is_first_truth = name in {"not", "choose", *Junction}
     is_rest_truth = name in {"not", *Junction}
     for place, part in enumerate(parts):
         wants_truth = is_first_truth if place == 0 else is_rest_truth
         if not (is_truth(part) if wants_truth else is_number(part)):
-            raise ExpressionError(f"expected {'conditions' if wants_truth else 'numbers'} in `{name}`, got another sort; check it")
+            raise ExpressionError(
+                f"expected {'conditions' if wants_truth else 'numbers'} in `{name}`, got another sort; check it"
+            )
     if name == "not":
         return Not(parts[0])
     if name == "choose":

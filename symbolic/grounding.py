@@ -115,7 +115,8 @@ def _tidy(conjunction: tuple[Expr, ...]) -> tuple[Expr, ...] | None:
     if not all(members.values()):
         return None
     merged = (
-        Member(atom.read, tuple(sorted(members[atom.read]))) if isinstance(atom, Member) else atom for atom in conjunction
+        Member(atom.read, tuple(sorted(members[atom.read]))) if isinstance(atom, Member) else atom
+        for atom in conjunction
     )
     tidy = tuple(dict.fromkeys(merged))
     return None if any(isinstance(atom, Not) and atom.arg in tidy for atom in tidy) else tidy

@@ -21,6 +21,8 @@ def nearest(ruleset: RuleSet[Any, Any], facts: Facts, action: Action) -> Action 
     None where no action of the list is safe, so that the caller must stop.
     """
     if type(action) is not ruleset.action:
-        raise TypeError(f"expected an action of `{ruleset.action.__name__}`, got `{type(action).__name__}`; parse it first")
+        raise TypeError(
+            f"expected an action of `{ruleset.action.__name__}`, got `{type(action).__name__}`; parse it first"
+        )
     safe = [other for other, is_safe in zip(ruleset.actions, ruleset.compliant(facts), strict=True) if is_safe]
     return min(safe, key=lambda other: distance(action, other), default=None)

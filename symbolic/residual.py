@@ -25,13 +25,23 @@ from symbolic.expression import (
 from symbolic.reference import NO, YES, Range, compute, everything
 
 MIRRORED: Final = {
-    Order.LT: Order.GT, Order.LE: Order.GE, Order.GT: Order.LT, Order.GE: Order.LE, Order.EQ: Order.EQ, Order.NE: Order.NE,
-}  # fmt: skip
+    Order.LT: Order.GT,
+    Order.LE: Order.GE,
+    Order.GT: Order.LT,
+    Order.GE: Order.LE,
+    Order.EQ: Order.EQ,
+    Order.NE: Order.NE,
+}
 """`a < b` is `b > a`."""
 
 NEGATED: Final = {
-    Order.LT: Order.GE, Order.LE: Order.GT, Order.GT: Order.LE, Order.GE: Order.LT, Order.EQ: Order.NE, Order.NE: Order.EQ,
-}  # fmt: skip
+    Order.LT: Order.GE,
+    Order.LE: Order.GT,
+    Order.GT: Order.LE,
+    Order.GE: Order.LT,
+    Order.EQ: Order.NE,
+    Order.NE: Order.EQ,
+}
 """`not a < b` is `a >= b`."""
 
 Codes = tuple[int, ...]
@@ -94,7 +104,10 @@ def _join(expr: Join, action: Codes | None, is_negated: bool) -> Expr:
             parts = [residual(arg, action, is_negated=is_negated) for arg in args]
             return junction(expr.op if not is_negated else _DUAL[expr.op], parts)
         case Junction.IMPLIES:
-            parts = [residual(args[0], action, is_negated=not is_negated), residual(args[1], action, is_negated=is_negated)]
+            parts = [
+                residual(args[0], action, is_negated=not is_negated),
+                residual(args[1], action, is_negated=is_negated),
+            ]
             return junction(Junction.AND if is_negated else Junction.OR, parts)
         case Junction.IFF:
             yes = [residual(arg, action) for arg in args]
@@ -149,7 +162,7 @@ def _move_constants(op: Order, left: Expr, right: Expr) -> tuple[Order, Expr, Ex
 
 
 def number(expr: Expr, action: Codes | None) -> Expr:
-    """A number with the action's fields replaced and constants folded; the constant stands last in a sum, first in a product."""
+    """A number with the action's fields replaced and constants folded: last in a sum, first in a product."""
     match expr:
         case Number():
             return expr

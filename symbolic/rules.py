@@ -131,15 +131,29 @@ class RuleSet(Generic[S, A]):
 
     # Declaring
 
-    def forbid(self, *, priority: int = DEFAULT_PRIORITY, source: str = "", id: str | None = None) -> Callable[[Body[S, A]], Body[S, A]]:  # noqa: A002
+    def forbid(
+        self,
+        *,
+        priority: int = DEFAULT_PRIORITY,
+        source: str = "",
+        id: str | None = None,  # noqa: A002
+    ) -> Callable[[Body[S, A]], Body[S, A]]:
         """Declare that what the function describes must not happen."""
         return self._declare("forbid", priority, source, id)
 
-    def require(self, *, priority: int = DEFAULT_PRIORITY, source: str = "", id: str | None = None) -> Callable[[Body[S, A]], Body[S, A]]:  # noqa: A002
+    def require(
+        self,
+        *,
+        priority: int = DEFAULT_PRIORITY,
+        source: str = "",
+        id: str | None = None,  # noqa: A002
+    ) -> Callable[[Body[S, A]], Body[S, A]]:
         """Declare that what the function describes must hold."""
         return self._declare("require", priority, source, id)
 
-    def _declare(self, kind: RuleKind, priority: int, source: str, name: str | None) -> Callable[[Body[S, A]], Body[S, A]]:
+    def _declare(
+        self, kind: RuleKind, priority: int, source: str, name: str | None
+    ) -> Callable[[Body[S, A]], Body[S, A]]:
         def trace(body: Body[S, A]) -> Body[S, A]:
             place = f"{PurePath(body.__code__.co_filename).name}:{body.__code__.co_firstlineno}: "
             try:
@@ -165,15 +179,21 @@ class RuleSet(Generic[S, A]):
         """Declare a rule from an expression: `s, a = fields(Car), fields(Drive); rules.add(...)`."""
         self._add(kind, name, title, priority, source, expression, "")
 
-    def _add(self, kind: str, name: str, title: str, priority: int, source: str, expression: object, place: str) -> None:
+    def _add(
+        self, kind: str, name: str, title: str, priority: int, source: str, expression: object, place: str
+    ) -> None:
         where = f"{place}rule `{name}`: "
         expr = expression.expr if isinstance(expression, TruthTerm) else expression
         try:
-            if not isinstance(expr, Expr.__args__) or not is_truth(expr):  # type: ignore[attr-defined]
-                raise ExpressionError(f"expected a condition over the fields, got `{expression!r:.60}`; return a comparison")
+            if not isinstance(expr, Expr.__args__) or not is_truth(expr):
+                raise ExpressionError(
+                    f"expected a condition over the fields, got `{expression!r:.60}`; return a comparison"
+                )
             demand_budget(expr)
             if not reads(expr):
-                raise ExpressionError("expected a condition that reads a field, got a constant; compare fields with values")
+                raise ExpressionError(
+                    "expected a condition that reads a field, got a constant; compare fields with values"
+                )
         except ExpressionError as error:
             raise RuleError(f"{where}{error}") from None
         if self._sealed is not None:
@@ -183,7 +203,9 @@ class RuleSet(Generic[S, A]):
         if name in self._drafts or not name.isidentifier():
             raise RuleError(f"{where}expected a new name made of letters, digits and `_`, got `{name}`; rename it")
         if type(priority) is not int or not 0 <= priority <= 100:
-            raise RuleError(f"{where}expected a whole priority from 0 to 100, got `{priority!r}`; rank it in that range")
+            raise RuleError(
+                f"{where}expected a whole priority from 0 to 100, got `{priority!r}`; rank it in that range"
+            )
         self._drafts[name] = _Draft(
             kind=cast(RuleKind, kind),
             name=name,
@@ -260,7 +282,9 @@ class RuleSet(Generic[S, A]):
         except (ValueError, KeyError, TypeError, RecursionError):
             raise RuleError("expected a rule set as JSON, got other text; give the text of to_json") from None
         if version != 1 or schemas != (_schema(state), _schema(action)):
-            raise RuleError(f"expected version 1 over the given types, got version `{version}`; load it with its own types")
+            raise RuleError(
+                f"expected version 1 over the given types, got version `{version}`; load it with its own types"
+            )
         rules = cls(state, action)
         for entry in entries:
             rules._read(entry)
@@ -268,8 +292,14 @@ class RuleSet(Generic[S, A]):
 
     def _read(self, entry: object) -> None:
         keys = {"expression", "kind", "name", "priority", "source", "title"}
-        if not isinstance(entry, dict) or set(entry) != keys or not all(isinstance(entry[k], str) for k in keys - {"expression", "priority"}):
-            raise RuleError(f"expected a rule with {', '.join(sorted(keys))}, got `{entry!r:.60}`; give the text of to_json")
+        if (
+            not isinstance(entry, dict)
+            or set(entry) != keys
+            or not all(isinstance(entry[k], str) for k in keys - {"expression", "priority"})
+        ):
+            raise RuleError(
+                f"expected a rule with {', '.join(sorted(keys))}, got `{entry!r:.60}`; give the text of to_json"
+            )
         try:
             expression = from_plain(entry["expression"], self.state, self.action)
         except ExpressionError as error:

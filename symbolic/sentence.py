@@ -39,7 +39,7 @@ _CALL: Final = {Arithmetic.MINIMUM: "min", Arithmetic.MAXIMUM: "max", Arithmetic
 
 
 def sentence(rule: Rule) -> str:
-    """One English sentence with the declared names: `Forbidden when light is red and manoeuvre is go.`"""
+    """One English sentence with the declared names, such as `Forbidden when light is red and speed > 3.`."""
     owners: dict[str, set[Owner]] = {}
     for read in reads(rule.expression):
         owners.setdefault(read.field.name, set()).add(read.owner)

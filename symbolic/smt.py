@@ -1,4 +1,4 @@
-"""The solver's reading of rules (Z3; the only file that imports it): decides open facts, and re-decides recorded verdicts.
+"""The solver's reading of rules (the only file that imports Z3): decides open facts, re-decides recorded verdicts.
 
 Everything of Z3 lives on one worker thread with a context of its own. Budgets are counts of solver steps
 (`rlimit`), so that answers are reproducible; wall time is only the backstop. Whatever is not a clear answer
@@ -182,16 +182,30 @@ class Solver:
         return found
 
     def _redecide_one(
-        self, ruleset: RuleSet[Any, Any], anchors: tuple[str, ...], index: int, facts: Facts, action: Action, claims: tuple[Found, ...]
+        self,
+        ruleset: RuleSet[Any, Any],
+        anchors: tuple[str, ...],
+        index: int,
+        facts: Facts,
+        action: Action,
+        claims: tuple[Found, ...],
     ) -> list[Mismatch]:
         if all(claim is None for claim in claims):
             return []
         chosen, spans = codes_of(action), _spans(ruleset, facts)
         if facts.is_exact and self._run(lambda session: session.confirm(session.terms(ruleset), spans, chosen, claims)):
             return []
-        answers = self.decide(ruleset, facts, action, [place for place, claim in enumerate(claims) if claim is not None])
+        answers = self.decide(
+            ruleset, facts, action, [place for place, claim in enumerate(claims) if claim is not None]
+        )
         return [
-            _unconfirmed(index, anchor, claim, answer, "the solver could not decide" if answer is None else "the solver disagrees")
+            _unconfirmed(
+                index,
+                anchor,
+                claim,
+                answer,
+                "the solver could not decide" if answer is None else "the solver disagrees",
+            )
             for anchor, claim, answer in zip(anchors, claims, answers, strict=True)
             if claim is not None and (answer is None or (claim is NO) is not (answer is NO))
         ]
@@ -223,7 +237,9 @@ class Solver:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 
@@ -243,11 +259,13 @@ def _stranger(ruleset: RuleSet[Any, Any], facts: Facts, action: Action, said: Ve
 
 
 def _spans(ruleset: RuleSet[Any, Any], facts: Facts) -> tuple[tuple[int, int], ...]:
-    """Lowest and highest code of each state field; out of range or out of order is an error, as it would hold vacuously."""
+    """Lowest and highest code of each state field; an empty or foreign range is an error: all would hold in it."""
     spans = tuple(facts.span(field) for field in ruleset.state.__domain__.fields)
     for field, (low, high) in zip(ruleset.state.__domain__.fields, spans, strict=True):
         if type(low) is not int or type(high) is not int or not field.low <= low <= high <= field.high:
-            raise SolverError(f"expected an ordered range inside `{field.name}`, got `{low}` to `{high}`; facts contradict")
+            raise SolverError(
+                f"expected an ordered range inside `{field.name}`, got `{low}` to `{high}`; facts contradict"
+            )
     return spans
 
 
@@ -296,7 +314,7 @@ class _Worker:
                     session = None
                     session = _Session(self._load(), self._budget, self._watch)
                 future.set_result(job(session))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the decision: no answer, with its text
                 # INVARIANT: only text leaves this thread: a traceback would hold solver terms, and freeing those
                 # on another thread crashes the process.
                 future.set_exception(SolverError(f"{type(error).__name__}: {error}".replace("\n", " ")[:300]))
@@ -361,7 +379,9 @@ class _Session:
         # The rule is violated in some state for sure; not knowing whether in all is "some".
         return YES if is_avoidable is False else MAYBE
 
-    def confirm(self, terms: _Terms, spans: Sequence[tuple[int, int]], action: Sequence[int], claims: Sequence[Found]) -> bool:
+    def confirm(
+        self, terms: _Terms, spans: Sequence[tuple[int, int]], action: Sequence[int], claims: Sequence[Found]
+    ) -> bool:
         """Whether exact facts allow no other truths than the claimed ones (of the rules with a claim)."""
         others = [
             self.z3.Not(term) if claim is not NO else term
@@ -370,7 +390,9 @@ class _Session:
         ]
         return self.query(terms, spans, action, self.z3.Or(others)) is False
 
-    def query(self, terms: _Terms, spans: Sequence[tuple[int, int]], action: Sequence[int], condition: Any) -> bool | None:
+    def query(
+        self, terms: _Terms, spans: Sequence[tuple[int, int]], action: Sequence[int], condition: Any
+    ) -> bool | None:
         """Whether a condition holds in some state of the box; None if the solver does not know."""
         solver = terms.solver
         solver.push()

@@ -1,4 +1,4 @@
-"""What a rule set says of one action: safe, unsafe with every violated rule, or undecided. Anything unclear is undecided."""
+"""What a rule set says of one action: safe, unsafe with every violated rule, or, if anything is unclear, undecided."""
 
 from __future__ import annotations
 
@@ -61,8 +61,12 @@ class Verdict:
     def __post_init__(self) -> None:
         """Refuse a safe verdict with violations, undecided rules or a fault."""
         is_clean = not (self.violations or self.undecided or self.reason)
-        if (self.outcome is Outcome.SAFE) is not is_clean or (self.outcome is Outcome.UNSAFE) is not bool(self.violations):
-            raise ValueError(f"expected an outcome that fits its reasons, got `{self.outcome}`; build verdicts by check")
+        if (self.outcome is Outcome.SAFE) is not is_clean or (self.outcome is Outcome.UNSAFE) is not bool(
+            self.violations
+        ):
+            raise ValueError(
+                f"expected an outcome that fits its reasons, got `{self.outcome}`; build verdicts by check"
+            )
 
     @property
     def is_safe(self) -> bool:
@@ -104,8 +108,8 @@ def check(ruleset: RuleSet[Any, Any], facts: Facts, action: Action) -> Verdict:
         _demand_fit(ruleset, facts, action)
         chosen = ruleset.codes_of(action)
         if facts.is_exact:
-            truths: tuple[Truth | None, ...] = ruleset.compiled(facts.codes, chosen)  # type: ignore[arg-type,assignment]
-            broken = [rule for rule, found in zip(ruleset.rules, truths, strict=True) if found is not False]
+            breaches = ruleset.compiled(facts.codes, chosen)  # type: ignore[arg-type]
+            broken = [rule for rule, is_broken in zip(ruleset.rules, breaches, strict=True) if is_broken is not False]
             undecided: tuple[str, ...] = ()
         else:
             truths = _decide_open(ruleset, facts, action)
@@ -121,7 +125,7 @@ def check(ruleset: RuleSet[Any, Any], facts: Facts, action: Action) -> Verdict:
             ruleset_sha256=ruleset.sha256,
             reason="the solver could not decide within its budget" if undecided else "",
         )
-    except Exception as error:  # the decision: any fault of a check is "undecided", with its text
+    except Exception as error:  # noqa: BLE001 - the decision: any fault of a check is "undecided", with its text
         return _fault(ruleset, facts, action, error)
 
 
@@ -131,7 +135,7 @@ def sweep(ruleset: RuleSet[Any, Any], facts: Facts) -> tuple[bool, ...]:
         try:
             facts.to_json()
             return tuple([True not in ruleset.compiled(facts.codes, ruleset.codes_of(one)) for one in ruleset.actions])  # type: ignore[arg-type]
-        except Exception:  # noqa: S110 - the decision: each action is checked again below, where faults are undecided
+        except Exception:  # noqa: BLE001, S110 - the decision: each action is checked again below, where faults are undecided
             pass
     return tuple([check(ruleset, facts, one).is_safe for one in ruleset.actions])
 
@@ -177,7 +181,9 @@ def _demand_order(ruleset: RuleSet[Any, Any], facts: Facts) -> None:
     for field in fields:
         low, high = facts.span(field)
         if type(low) is not int or type(high) is not int or not field.low <= low <= high <= field.high:
-            raise ValueError(f"expected an ordered range inside `{field.name}`, got `{low}` to `{high}`; facts contradict")
+            raise ValueError(
+                f"expected an ordered range inside `{field.name}`, got `{low}` to `{high}`; facts contradict"
+            )
 
 
 def _violation(rule: Rule, facts: Facts, chosen: tuple[int, ...]) -> Violation:
@@ -207,7 +213,7 @@ def _fault(ruleset: RuleSet[Any, Any], facts: object, action: object, error: Exc
 def _hash_if_possible(facts: object) -> str:
     try:
         return facts.sha256 if isinstance(facts, Facts) else ""
-    except Exception:  # facts that cannot even be written down have no hash
+    except Exception:  # noqa: BLE001 - facts that cannot even be written down have no hash
         return ""
 
 
