@@ -1,0 +1,1 @@
+"""Worlds, rules and roles; runs, campaigns and reports; the command line."""
