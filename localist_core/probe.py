@@ -81,7 +81,7 @@ def probe(model: PreTrainedModel) -> str:
     if called != list(range(num_layers)):
         raise _refusal(model, f"{len(set(called))} of {num_layers} layers called the attention function once")
     difference = float((logits - expected).abs().max())
-    if difference > (0.0 if model.device.type == "cpu" else tolerance * scale):
+    if not difference <= (0.0 if model.device.type == "cpu" else tolerance * scale):
         raise _refusal(model, f"its logits at dial 0 differ from the stock model's by {difference:.1e}")
     if attentions is None or any(weights is None for weights in attentions):
         raise _refusal(model, "it shows no eager attention to compare with")

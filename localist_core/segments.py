@@ -114,14 +114,13 @@ def packed(
     # Each group relative to its own top: none underflows because another towers above it.
     tops = _tops(scores, layout, sink)
     exps = (scores - _flat(tops, layout.of_token.mT)).exp()
-    block_sums, group_sums, of_block = _flat(exps, layout.membership), _flat(exps, layout.of_token), layout.of_block
+    block_sums, of_block = _flat(exps, layout.membership), layout.of_block
     if sink is not None:
         extra = (sink.float()[None, :, None] - tops[..., Group.NEUTRAL]).exp()
-        group_sums[..., Group.NEUTRAL] += extra
         block_sums = torch.cat([block_sums, extra[..., None]], dim=-1)
         is_neutral = torch.eye(len(Group))[:, :1].to(of_block)
         of_block = torch.cat([of_block, is_neutral.expand(len(of_block), -1, -1)], dim=-1)
-    L = tops + group_sums.log()
+    L = tops + _flat(block_sums, of_block.mT).log()
     weights = (tops - L.logsumexp(-1, keepdim=True)).exp()
     raw = steered = block_sums * _flat(weights, of_block)
     raw_fidelity = steered_fidelity = _fidelity(L)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import platform
 import threading
 from collections import defaultdict
@@ -48,6 +49,9 @@ SHIPPED = Path(__file__).parent / "weights"
 
 CAPACITY = 1024
 """Most requests in one call."""
+
+BATCH = 256
+"""Most rows in one forward; more rows of one shape take several."""
 
 Dtype = Literal["auto", "float32", "bfloat16"]
 
@@ -144,9 +148,11 @@ class SharedCore:
         check_knock_out(request, block)
         with self._lock:
             whole, without = self._score([self._row(request, request.dial, cut=cut) for cut in (None, block)])
-        before, after = (torch.tensor(self._probabilities(request, one)).double().log() for one in (whole, without))
-        chosen = int(before.argmax())
-        return float(after[chosen] - before[chosen])
+        before, after = (self._probabilities(request, one) for one in (whole, without))
+        chosen = max(range(len(before)), key=before.__getitem__)
+        if after[chosen] == 0.0:
+            raise NumericsError(f"expected a probability above 0 without block `{block}`, got 0")
+        return math.log(after[chosen]) - math.log(before[chosen])
 
     def _row(self, request: Request, dial: Dial, *, cut: str | None = None, has_twin: bool = False) -> Row:
         """Encode a request under a dial.
@@ -175,12 +181,12 @@ class SharedCore:
 
     @torch.inference_mode()
     def _score(self, rows: Sequence[Row]) -> list[Scored]:
-        """Run the rows, one forward for each canonical shape; results in the order of the rows."""
+        """Run the rows, one forward for each canonical shape (or more, see `BATCH`); results in their order."""
         of_shape: dict[tuple[int, int, int], list[int]] = defaultdict(list)
         for index, row in enumerate(rows):
             of_shape[row.shape].append(index)
         scored: dict[int, Scored] = {}
-        for indices in of_shape.values():
+        for indices in (some[n : n + BATCH] for some in of_shape.values() for n in range(0, len(some), BATCH)):
             batch = [rows[index] for index in indices]
             plan = plan_of(
                 batch,

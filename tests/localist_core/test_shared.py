@@ -16,6 +16,7 @@ from localist_core.errors import (
     DialError,
     EncodingError,
     ModelMissingError,
+    NumericsError,
     OverloadError,
     RequestError,
     UnsupportedModelError,
@@ -130,12 +131,20 @@ def test_hard_cut_masks_as_well_as_it_gathers(localist) -> None:
     assert masked.trace.raw_fidelity is not None
 
 
-@pytest.mark.parametrize("value", [0.0, 0.7, 1.0])
-def test_trie_in_one_forward_equals_labels_fed_one_by_one(value) -> None:
-    """Labels of several tokens: `10 go` and `10 stop now` share a node."""
-    core = SharedCore(tiny.model("llama"), tiny.tokenizer(), name="llama")
+@pytest.mark.parametrize(
+    ("family", "value", "message"),
+    [
+        *(("llama", value, "car says go go") for value in (0.0, 0.7, 1.0)),
+        *((family, 0.0, "") for family in ("localist", "mistral", "gemma2", "gemma3_text", "gpt2", "gpt_oss")),
+    ],
+)
+def test_trie_in_one_forward_equals_labels_fed_one_by_one(family, value, message) -> None:
+    """Labels of several tokens: `10 stop act` and `10 stop car` share two nodes. Windows are cut by position."""
+    core = SharedCore(tiny.model(family), tiny.tokenizer(), name=family)
     labels = ("10 go", "10 stop act", "10 stop car", "20", "red light gap")
-    request = replace(tiny.request(value), actions=labels)
+    if core.capabilities.cites:  # it looks for every label among the options
+        core._ok_id = None
+    request = replace(tiny.request(value, message=message), actions=labels)
     (choice,) = core.decide([request])
     assert math.isclose(sum(choice.probabilities), 1.0, abs_tol=1e-9)
 
@@ -160,7 +169,7 @@ def teacher_forced(core, request, prefix):
         positions=row.encoding.positions + tuple(last + n + 1 for n in range(len(prefix))),
     )
     row = replace(row, encoding=encoding)
-    plan = plan_of([row], stock="sdpa", num_layers=3, pad_id=0, device=torch.device("cpu"))
+    plan = plan_of([row], stock=core._stock, num_layers=3, pad_id=0, device=torch.device("cpu"))
     with torch.inference_mode():
         return run(core._model, plan)[0, row.num_decision_rows - 1]
 
@@ -234,6 +243,22 @@ def test_prompt_longer_than_the_model_is_refused(core) -> None:
 def test_more_requests_than_the_capacity_are_refused(core) -> None:
     with pytest.raises(OverloadError, match=f"at most {CAPACITY} requests"):
         core.decide([tiny.request()] * (CAPACITY + 1))
+
+
+def test_model_that_computes_nan_is_refused() -> None:
+    model = tiny.model("llama")
+    with torch.no_grad():
+        model.lm_head.weight.fill_(float("nan"))
+    with pytest.raises(UnsupportedModelError, match="differ from the stock model's by nan"):
+        SharedCore(model, tiny.tokenizer(), name="broken")
+
+
+def test_answer_that_is_nan_is_refused() -> None:
+    broken = SharedCore(tiny.model("llama"), tiny.tokenizer(), name="broken")
+    with torch.no_grad():
+        broken._model.lm_head.weight.fill_(float("nan"))
+    with pytest.raises(NumericsError, match="got inf or NaN"):
+        broken.decide([tiny.request()])
 
 
 def test_no_requests_give_no_choices(core) -> None:
