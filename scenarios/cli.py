@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -118,7 +119,8 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--resume", action="store_true", help="go on from the last checkpoint in DIR")
     train.add_argument("--minutes", type=float, metavar="M", help="stop after M minutes of wall-clock time")
     train.add_argument("--seed", type=int, default=0, metavar="N", help="root of all randomness (default 0)")
-    train.add_argument("--device", default="auto", help="auto, cpu or cuda:N")
+    train.add_argument("--device", default="cpu", help="cpu or cuda:N (default cpu)")
+    _json_argument(train)
     train.set_defaults(command=_train)
     return root
 
@@ -281,6 +283,19 @@ def _audit(arguments: argparse.Namespace) -> Exit:
 
 
 def _train(arguments: argparse.Namespace) -> Exit:
-    from scenarios.curriculum import train_core
+    from scenarios.report.training import TrainingReport
+    from scenarios.teach import teach
 
-    return Exit.PASS if train_core(arguments) else Exit.FAILED
+    minutes = math.inf if arguments.minutes is None else arguments.minutes
+    if not minutes > 0:
+        raise ConfigError(f"expected more than 0 minutes, got `{arguments.minutes}`; correct --minutes")
+    is_complete = teach(
+        arguments.out,
+        is_smoke=arguments.smoke,
+        resume=arguments.resume,
+        minutes=minutes,
+        seed=arguments.seed,
+        device=arguments.device,
+        report=TrainingReport(json_lines=arguments.json).show,
+    )
+    return Exit.PASS if is_complete else Exit.INCONCLUSIVE

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 
+from agents.recording.events import FLOAT_DIGITS
 from localist_core import Choice, Core, CoreError, Request
 
 
@@ -37,6 +39,14 @@ class Desk:
         self._answer_if_all_asked()
         return await answer
 
+    def knock_out(self, request: Request, block: str) -> float:
+        """The core's own knock-out, its time counted here."""
+        start = time.perf_counter()
+        try:
+            return self._core.knock_out(request, block)
+        finally:
+            self.busy_s += time.perf_counter() - start
+
     def leave(self, agent: str) -> None:
         """An agent has decided, or has given up: the others need not wait for it."""
         self._deciding.discard(agent)
@@ -57,6 +67,12 @@ class Desk:
                 answer.set_exception(error)
         else:
             for (_, answer), choice in zip(asked, choices, strict=True):
-                answer.set_result(choice)
+                answer.set_result(_as_recorded(choice))
         finally:
             self.busy_s += time.perf_counter() - start
+
+
+def _as_recorded(choice: Choice) -> Choice:
+    """The choice with the digits that a trace keeps, so that a replay climbs the ladder by the same numbers."""
+    digits = tuple(round(probability, FLOAT_DIGITS) for probability in choice.probabilities)
+    return replace(choice, probabilities=digits, margin=round(choice.margin, FLOAT_DIGITS))

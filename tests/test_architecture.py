@@ -25,7 +25,7 @@ CONFINED = {
     "amqtt": ("agents/messaging/*.py",),
     "cryptography": ("agents/messaging/*.py",),
     "torch": ("localist_core/*.py", "scenarios/*.py"),
-    "transformers": ("localist_core/*.py",),
+    "transformers": ("localist_core/*.py", "scenarios/*.py"),
     "ray": ("scenarios/*.py",),
     "matplotlib": ("scenarios/*.py",),
     "highway_env": ("scenarios/intersection/*.py",),

@@ -4,29 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from scenarios.config import RunConfig
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pulse:
-    """How far a run is, once a tick."""
-
-    episode: int
-    """Index of the episode, from 0."""
-    tick: int
-    """Ticks so far, over all episodes."""
-    agents: int
-    """Agents still acting."""
-    decisions: int
-    """Decisions so far."""
-    corrected: int
-    """Decisions so far whose first proposal was not executed."""
+from scenarios.run import Pulse
 
 
 class LiveProgress:

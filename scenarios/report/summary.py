@@ -5,17 +5,30 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from agents.recording.events import AttemptRecord, DecisionRecord, Outcome, Rung
+from agents.recording.events import (
+    RUN_OWNER,
+    WORLD_OWNER,
+    AttemptRecord,
+    DecisionRecord,
+    Fault,
+    FaultKind,
+    MessageSent,
+    Outcome,
+    Rung,
+    VerdictRecord,
+)
 from agents.recording.log import SIDE
+from agents.recording.merge import TRACE
+from agents.recording.trace import Trace
+from scenarios.config import RunConfig
 
 SCHEMA_VERSION = 1
 
@@ -24,6 +37,28 @@ class Frozen(BaseModel):
     """Settings of every part: immutable, no unknown field, no NaN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Safety(Frozen):
+    """What the assessor saw, over all episodes."""
+
+    collisions: int
+    """Contacts with a body of ours."""
+    caused: int
+    """Those of them that our agents caused (`scenarios/metrics.py` says when)."""
+    near_misses: int
+    min_ttc_s: float | None
+    """Smallest time to collision; None where nothing came closer."""
+
+
+class Progress(Frozen):
+    """How far the agents got, over all episodes."""
+
+    arrivals: int
+    could_arrive: int
+    """Agents times episodes."""
+    mean_speed_mps: float | None
+    simulated_s: float
 
 
 class Violations(Frozen):
@@ -125,10 +160,8 @@ class Summary(Frozen):
     messages: int
     without: tuple[str, ...]
     bus: str
-    safety: dict[str, float | None]
-    """Figures of the world's own, such as collisions and the minimum time to collision."""
-    progress: dict[str, float | None]
-    """Figures of the world's own, such as arrivals and mean speed."""
+    safety: Safety
+    progress: Progress
     violations: Violations
     checks: Checks
     ladder: Ladder
@@ -141,6 +174,100 @@ class Summary(Frozen):
     core: CoreOfRun
     trace: str
     """Path of the merged trace."""
+
+
+def summarise(run: Path) -> Summary:
+    """The figures of a recorded run; of one that was cut short, as far as it got.
+
+    Raises:
+        TraceError: no run there.
+    """
+    trace = Trace.read(run)
+    header, end, side = trace.header, trace.end, read_side(run)
+    events = [record.event for record in trace.records]
+    decisions = [event for event in events if isinstance(event, DecisionRecord)]
+    outcomes = [event for event in events if isinstance(event, Outcome)]
+    attempts = [attempt for decision in decisions for attempt in decision.attempts]
+    episodes = [outcome for outcome in outcomes if outcome.agent == WORLD_OWNER]
+    faults = [event for event in events if isinstance(event, Fault)]
+    ticks = {record.tick for record in trace.records if record.agent not in (RUN_OWNER, WORLD_OWNER)}
+    return Summary(
+        scenario=header.scenario,
+        seed=header.seed,
+        run=header.run,
+        status=end.status if end else "unfinished",
+        episodes=len(episodes),
+        agents=len(header.agents),
+        ticks=len(ticks),
+        decisions=len(decisions),
+        messages=sum(isinstance(event, MessageSent) for event in events),
+        without=tuple(RunConfig.from_json(header.config).without),
+        bus=RunConfig.from_json(header.config).bus.kind,
+        safety=safety_of(episodes),
+        progress=progress_of(episodes),
+        violations=violations_of(decisions, outcomes),
+        checks=checks_of(trace, decisions),
+        ladder=ladder_of(decisions),
+        before_injection=locality_of(attempt for attempt in attempts if not attempt.injections),
+        after_injection=locality_of(attempt for attempt in attempts if attempt.injections),
+        knock_out=knock_out_of(attempts),
+        rechecks=Rechecks(
+            verdicts=side.rechecked if side else None,
+            mismatches=sum(fault.count for fault in faults if fault.fault is FaultKind.CHECK_MISMATCH),
+        ),
+        faults=dict(sorted(Counter(fault.fault.value for fault in faults).items())),
+        speed=speed_of(side, len(decisions)) if side else None,
+        core=CoreOfRun(**header.core.model_dump()),
+        trace=str(run / TRACE if run.is_dir() else run),
+    )
+
+
+def safety_of(episodes: Sequence[Outcome]) -> Safety:
+    """Sums and the smallest time to collision over the assessor's outcomes of whole episodes."""
+    times = [ttc for outcome in episodes if (ttc := _measure(outcome, "min_ttc_s")) is not None]
+    return Safety(
+        collisions=_sum(episodes, "collisions"),
+        caused=_sum(episodes, "caused"),
+        near_misses=_sum(episodes, "near_misses"),
+        min_ttc_s=min(times, default=None),
+    )
+
+
+def progress_of(episodes: Sequence[Outcome]) -> Progress:
+    """Arrivals, and the mean speed weighted by the length of the episodes."""
+    weighted = [((_measure(o, "mean_speed_mps") or 0.0), (_measure(o, "time_s") or 0.0)) for o in episodes]
+    total_s = sum(time_s for _, time_s in weighted)
+    return Progress(
+        arrivals=_sum(episodes, "arrivals"),
+        could_arrive=_sum(episodes, "agents"),
+        mean_speed_mps=round(sum(v * t for v, t in weighted) / total_s, 6) if total_s else None,
+        simulated_s=round(total_s, 6),
+    )
+
+
+def _measure(outcome: Outcome, name: str) -> float | None:
+    value = outcome.measures.get(name)
+    return None if value is None or isinstance(value, str) else float(value)
+
+
+def _sum(outcomes: Iterable[Outcome], name: str) -> int:
+    return sum(int(_measure(outcome, name) or 0) for outcome in outcomes)
+
+
+def checks_of(trace: Trace, decisions: Sequence[DecisionRecord]) -> Checks:
+    """Verdicts of attempts and of executed actions that no attempt proposed, and the rules in them."""
+    sizes = {role.ruleset_sha256: len(role.rules) for role in trace.header.roles.values()}
+    verdicts = [verdict for decision in decisions for verdict in _verdicts(decision)]
+    return Checks(
+        verdicts=len(verdicts),
+        rules=sum(sizes[verdict.ruleset_sha256] for verdict in verdicts),
+        undecided=sum(decision.verdict.outcome == "undecided" for decision in decisions),
+    )
+
+
+def _verdicts(decision: DecisionRecord) -> list[VerdictRecord]:
+    asked = [attempt.verdict for attempt in decision.attempts]
+    return asked if asked and asked[-1].action == decision.action else [*asked, decision.verdict]
 
 
 def violations_of(decisions: Iterable[DecisionRecord], outcomes: Iterable[Outcome]) -> Violations:
@@ -191,10 +318,28 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return round(fmean(known), 6) if known else None
 
 
-def read_side(run: Path) -> Mapping[str, float]:
-    """Wall times and counts beside the trace; empty where the run left none."""
+class Side(Frozen):
+    """`run.json`: wall times and counts beside the trace."""
+
+    wall_s: float
+    sim_s: float
+    rechecked: int
+    spent_s: dict[str, float]
+
+
+def read_side(run: Path) -> Side | None:
+    """What lies beside the trace; None where the run left nothing."""
     path = run / SIDE
-    if not path.exists():
-        return {}
-    values: Mapping[str, float] = json.loads(path.read_bytes())
-    return values
+    return Side.model_validate_json(path.read_bytes()) if path.is_file() else None
+
+
+def speed_of(side: Side, decisions: int) -> Speed:
+    """Rates and shares of the wall time."""
+    wall_s = max(side.wall_s, 1e-9)
+    shares = {name: round(spent / wall_s, 6) for name, spent in side.spent_s.items()}
+    return Speed(
+        wall_s=side.wall_s,
+        decisions_per_s=round(decisions / wall_s, 6),
+        real_time_factor=round(side.sim_s / wall_s, 6),
+        shares=shares,
+    )

@@ -26,7 +26,10 @@ def table(summary: Summary) -> Table:
     """The table of a run."""
     episodes = f"{summary.episodes} episode" + ("s" if summary.episodes != 1 else "")
     title = f"{summary.scenario}, seed {summary.seed}: {summary.agents} agents, {episodes}, {summary.status}"
-    found = Table("", "figure", "value", title=title, title_justify="left", header_style="bold")
+    found = Table(title=title, title_justify="left", header_style="bold")
+    found.add_column("")
+    found.add_column("figure", overflow="fold")
+    found.add_column("value", overflow="fold")
     for name, rows in sections(summary):
         for index, (figure, value) in enumerate(rows):
             found.add_row(name if index == 0 else "", figure, value, end_section=index == len(rows) - 1)
@@ -35,8 +38,8 @@ def table(summary: Summary) -> Table:
 
 def sections(summary: Summary) -> Iterator[tuple[str, list[Row]]]:
     """The rows by section, as text."""
-    yield "safety", [(_words(name), number(value)) for name, value in summary.safety.items()]
-    yield "progress", [(_words(name), number(value)) for name, value in summary.progress.items()]
+    yield "safety", _safety(summary)
+    yield "progress", _progress(summary)
     yield "rules", _rules(summary)
     yield "ladder", _ladder(summary)
     yield "locality", _locality(summary)
@@ -62,21 +65,32 @@ def share(part: int, whole: int) -> str:
     return f"{part} ({100 * part / whole:.1f} %)" if whole else str(part)
 
 
-def _words(name: str) -> str:
-    """A figure's name for people: `min_ttc_s` -> `min ttc, s`."""
-    for suffix, unit in (("_m_s", "m/s"), ("_s", "s"), ("_m", "m")):
-        if name.endswith(suffix):
-            return f"{name.removesuffix(suffix).replace('_', ' ')}, {unit}"
-    return name.replace("_", " ")
+def _safety(summary: Summary) -> list[Row]:
+    safety = summary.safety
+    return [
+        ("collisions", str(safety.collisions)),
+        ("caused by our agents", str(safety.caused)),
+        ("near misses", str(safety.near_misses)),
+        ("min time to collision, s", number(safety.min_ttc_s)),
+    ]
+
+
+def _progress(summary: Summary) -> list[Row]:
+    progress = summary.progress
+    return [
+        ("arrivals", f"{progress.arrivals} of {progress.could_arrive}"),
+        ("mean speed, m/s", number(progress.mean_speed_mps)),
+        ("simulated time, s", number(progress.simulated_s)),
+    ]
 
 
 def _rules(summary: Summary) -> list[Row]:
     found, checks = summary.violations, summary.checks
     rows = [
-        ("rules checked (verdicts)", f"{checks.rules} ({checks.verdicts})"),
+        ("rules checked", f"{checks.rules} in {checks.verdicts} verdicts"),
         ("violations proposed", str(found.proposed)),
-        ("violations executed, as perceived", str(found.executed)),
-        ("violations executed, in truth", str(found.executed_true)),
+        ("executed, as perceived", str(found.executed)),
+        ("executed, in truth", str(found.executed_true)),
         ("decisions undecided", share(checks.undecided, summary.decisions)),
     ]
     return rows + [(f"fault: {name}", str(count)) for name, count in summary.faults.items()]
@@ -100,7 +114,7 @@ def _locality(summary: Summary) -> list[Row]:
     return [
         ("before injection", _fidelity(summary.before_injection)),
         ("after injection", _fidelity(summary.after_injection)),
-        ("knock-out of the injected rule", effect),
+        ("knock-out of injected rule", effect),
     ]
 
 
@@ -118,13 +132,13 @@ def _fidelity(found: Locality) -> str:
 def _rechecks(summary: Summary) -> list[Row]:
     checked = summary.rechecks
     known = "-" if checked.verdicts is None else str(checked.verdicts)
-    return [("verdicts decided again by Z3", known), ("mismatches", str(checked.mismatches))]
+    return [("re-decided by Z3", known), ("mismatches", str(checked.mismatches))]
 
 
 def _speed(summary: Summary) -> list[Row]:
     speed = summary.speed
     assert speed is not None
-    shares = ", ".join(f"{name} {100 * part:.0f} %" for name, part in speed.shares.items())
+    shares = "\n".join(f"{name} {100 * part:.0f} %" for name, part in speed.shares.items())
     return [
         ("decisions per second", number(speed.decisions_per_s)),
         ("real-time factor", number(speed.real_time_factor)),

@@ -112,15 +112,16 @@ def _envelopes(trace: Trace, step: Step) -> Iterator[tuple[str, dict[str, JsonVa
 
 
 def _messages(trace: Trace, step: Step) -> RenderableType:
-    table = Table("from", "type", "says", title="Messages behind it", title_justify="left", box=None)
-    for _, envelope in _envelopes(trace, step):
-        table.add_row(str(envelope.get("src", "?")), str(envelope.get("type", "?")), _body(envelope))
+    table = Table("from", "message", "type", "says", title="Messages behind it", title_justify="left", box=None)
+    for name, envelope in _envelopes(trace, step):
+        table.add_row(str(envelope["src"]), name, str(envelope["type"]), _body(envelope["body"]))
     return table if table.row_count else Text("Messages behind it: none", style="dim")
 
 
-def _body(envelope: Mapping[str, JsonValue]) -> str:
-    body = envelope.get("body", envelope.get("fields", {}))
-    return ", ".join(f"{k}={v}" for k, v in body.items()) if isinstance(body, dict) else str(body)
+def _body(body: JsonValue) -> str:
+    """What a claim claims, or a note's text."""
+    fields = body.get("fields", body) if isinstance(body, dict) else body
+    return ", ".join(f"{k} = {_known(v)}" for k, v in fields.items()) if isinstance(fields, dict) else str(fields)
 
 
 def _attempts(trace: Trace, decision: DecisionRecord, step: Step, role: RoleCard) -> Iterator[RenderableType]:

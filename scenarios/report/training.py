@@ -1,0 +1,31 @@
+"""Progress of a training run, a line each time it reports."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from localist_core.training import Progress
+
+
+class TrainingReport:
+    """Prints progress as people or scripts read it."""
+
+    def __init__(self, *, json_lines: bool) -> None:
+        self._json_lines = json_lines
+
+    def show(self, progress: Progress) -> None:
+        """Print one report."""
+        print(json.dumps(asdict(progress), sort_keys=True) if self._json_lines else line(progress), flush=True)
+
+
+def line(progress: Progress) -> str:
+    """One report for people."""
+    seen = _shares(progress.accuracy)
+    held_out = f"; held out: {_shares(progress.held_out)}" if progress.held_out else ""
+    done = 100 * progress.tokens / max(1, progress.total_tokens)
+    return f"{done:5.1f} %  {progress.seconds:7.0f} s  loss {progress.loss:.4f}; {seen}{held_out}"
+
+
+def _shares(shares: dict[str, float]) -> str:
+    return ", ".join(f"{name} {100 * share:.1f} %" for name, share in sorted(shares.items()))
