@@ -14,6 +14,7 @@ import fcntl
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Literal, Self
@@ -33,7 +34,6 @@ from agents.recording.events import (
     Header,
     Record,
     Text,
-    record_hash,
 )
 from agents.recording.merge import CHAINS, TRACE, merge_run, write_whole
 
@@ -70,26 +70,19 @@ class Chain:
         """
         if tick < self.tick:
             raise ValueError(f"expected tick {self.tick} or later in the chain of `{self.owner}`, got {tick}")
-        fields: dict[str, JsonValue] = {
-            "tick": tick,
-            "lamport": self.lamport + 1,
-            "agent": self.owner,
-            "seq": self.num_records,
-            "prev": self.head,
-            "event": event.model_dump(mode="json"),
-        }
-        digest = record_hash(fields)
         record = Record(
             tick=tick,
             lamport=self.lamport + 1,
             agent=self.owner,
             seq=self.num_records,
             prev=self.head,
-            hash=digest,
+            hash=GENESIS,  # not known yet
             event=event,
         )
-        self._unwritten.append(canonical(fields | {"hash": digest}) + b"\n")
-        self.head, self.tick, self.lamport = digest, tick, record.lamport
+        line = _seal(record)
+        record = record.model_copy(update={"hash": line.sha256})
+        self._unwritten.append(line.data)
+        self.head, self.tick, self.lamport = record.hash, tick, record.lamport
         self.num_records += 1
         self.num_decisions += isinstance(event, DecisionRecord)
         return record
@@ -221,6 +214,31 @@ class RunLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close("complete" if error is None else "interrupted")
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A record's hash, and its line with it."""
+
+    sha256: str
+    data: bytes
+
+
+def _seal(record: Record) -> _Line:
+    """Hash a record and write it down. The canonical bytes are put together here, so that the event, which may be long,
+    is spelled once and not once without and once with the hash.
+    """
+    event = canonical(record.event.model_dump(mode="json"))
+    # INVARIANT: keys in sorted order, owner and hashes free of anything that JSON escapes; an audit checks both.
+    before = b'{"agent":"%s","event":%s' % (record.agent.encode(), event)
+    after = b',"lamport":%d,"prev":"%s","seq":%d,"tick":%d}' % (
+        record.lamport,
+        record.prev.encode(),
+        record.seq,
+        record.tick,
+    )
+    digest = sha256_hex(before + after)
+    return _Line(digest, before + b',"hash":"%s"' % digest.encode() + after + b"\n")
 
 
 def _lock(path: Path, resources: ExitStack) -> None:

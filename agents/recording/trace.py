@@ -23,6 +23,7 @@ from agents.recording.events import (
     FORMAT_NAME,
     RUN_OWNER,
     SCHEMA_VERSION,
+    WORLD_OWNER,
     Applied,
     DecisionRecord,
     End,
@@ -103,7 +104,7 @@ class Trace:
         steps: dict[tuple[int, str], Step] = {}
         for record in self.records:
             owner = record.event.agent if isinstance(record.event, Outcome) else record.agent
-            if owner != RUN_OWNER:
+            if owner not in (RUN_OWNER, WORLD_OWNER):
                 step = steps.setdefault((record.tick, owner), Step(agent=owner, tick=record.tick))
                 _enter(step, record)
         return steps

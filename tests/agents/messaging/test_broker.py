@@ -39,7 +39,8 @@ async def test_broker_of_ours_asks_for_its_password() -> None:
                 await MqttBus(RUN, url=url).start()
 
 
-def test_broker_dies_with_its_parent(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_broker_dies_with_its_parent(end: signal.Signals) -> None:
     script = (
         "import asyncio, sys\n"
         "from agents.messaging import EmbeddedBroker\n"
@@ -49,11 +50,11 @@ def test_broker_dies_with_its_parent(tmp_path: Path) -> None:
         "        await asyncio.sleep(60)\n"
         "asyncio.run(main())\n"
     )
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as parent:
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         assert is_alive(pid)
-        os.kill(parent.pid, signal.SIGKILL)
+        os.kill(parent.pid, end)
 
     deadline = time.monotonic() + 5.0
     while is_alive(pid) and time.monotonic() < deadline:

@@ -19,7 +19,9 @@ from agents.recording import (
     RunLog,
     Trace,
     audit_run,
+    canonical,
     merge_run,
+    record_hash,
 )
 from tests.agents.builders import a_header, record_run
 
@@ -190,3 +192,11 @@ def test_wall_times_stay_beside_the_trace(tmp_path: Path) -> None:
 
     assert json.loads((tmp_path / "run.json").read_text())["tick_s"] == [0.25]
     assert b"2026-01-01" not in (tmp_path / "trace.jsonl").read_bytes()
+
+
+def test_lines_are_the_canonical_bytes_of_their_records(tmp_path: Path) -> None:
+    for line in (record_run(tmp_path) / "trace.jsonl").read_bytes().splitlines():
+        fields = json.loads(line)
+
+        assert canonical(fields) == line
+        assert record_hash(fields) == fields["hash"]
