@@ -1,10 +1,10 @@
 """What a scenario is, and how one is found: a shipped name, or `path/to/file.py[:name]`.
 
-    scenario = Scenario(
-        name="junction",
-        world=IntersectionWorld,
-        roles={"car": Role(goal="cross safely and soon", rules=rules, safe_stop=Drive(pace="slow"))},
-    )
+scenario = Scenario(
+    name="junction",
+    world=IntersectionWorld,
+    roles={"car": Role(goal="cross safely and soon", rules=rules, safe_stop=Drive(pace="slow"))},
+)
 """
 
 from __future__ import annotations
@@ -186,7 +186,8 @@ def _pick(module: ModuleType, name: str, path: str) -> Scenario:
     distinct = {id(value): key for key, value in found.items()}
     if len(distinct) > 1 and "scenario" not in found:
         raise ScenarioError(
-            f"expected one scenario in `{path}`, got {len(distinct)} ({_list(found)}); name one, as in `{path}:{next(iter(found))}`"
+            f"expected one scenario in `{path}`, got {len(distinct)} ({_list(found)}); "
+            f"name one, as in `{path}:{next(iter(found))}`"
         )
     return found.get("scenario", next(iter(found.values())))
 

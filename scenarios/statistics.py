@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
@@ -70,7 +71,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
         raise StatisticsError(f"expected counts of 0 or more, got `{only_first}` and `{only_second}`; count pairs")
     trials, fewer = only_first + only_second, min(only_first, only_second)
     ways = sum(math.comb(trials, k) for k in range(fewer + 1))
-    return min(1.0, 2 * ways / 2**trials)
+    return float(min(Fraction(1), Fraction(2 * ways, 2**trials)))
 
 
 def bootstrap_difference(
@@ -89,7 +90,9 @@ def bootstrap_difference(
         StatisticsError: samples that are empty or of different length, or an argument out of range.
     """
     if len(first) != len(second) or not first:
-        raise StatisticsError(f"expected two samples of one length, got {len(first)} and {len(second)}; pair them by seed")
+        raise StatisticsError(
+            f"expected two samples of one length, got {len(first)} and {len(second)}; pair them by seed"
+        )
     if draws < 1:
         raise StatisticsError(f"expected at least 1 draw, got `{draws}`; some thousands are usual")
     tail = _tail(confidence) / 2

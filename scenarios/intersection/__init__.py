@@ -1,4 +1,4 @@
-"""Four cars of a fleet cross an intersection in other traffic; needs highway-env (`pip install 'localist-agents[driving]'`)."""
+"""Four cars of a fleet cross an intersection in other traffic; needs the extra `driving` (highway-env)."""
 
 from scenarios.intersection.roles import car
 from scenarios.intersection.world import IntersectionWorld

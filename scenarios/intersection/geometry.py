@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -95,7 +96,7 @@ def discs_of(x_m: float, y_m: float, heading_rad: float) -> Points:
 def _path(network: Any, movement: Movement) -> Path:
     start, end = movement
     nodes = (f"o{start}", f"ir{start}", f"il{end}", f"o{end}")
-    lanes = [network.get_lane((one, two, 0)) for one, two in zip(nodes, nodes[1:], strict=False)]
+    lanes = [network.get_lane((one, two, 0)) for one, two in pairwise(nodes)]
     end_m = APPROACH_M + float(lanes[1].length)
     starts = (0.0, APPROACH_M, end_m)
     samples = np.arange(0.0, end_m + 90.0, SPACING_M)

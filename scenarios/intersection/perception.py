@@ -1,6 +1,6 @@
 """What a car perceives of the crossing: from the poses of all that it can see to the few fields of its `Car` state.
 
-Everything here can be sensed from outside: positions, speeds, headings and turn signals. No plan of another car is read.
+Everything here can be sensed from outside: positions, speeds, headings, turn signals. No plan of another car is read.
 Room is counted down and saturates at the top of its field ("40 or more"), so rounding errs on the safe side.
 """
 
@@ -10,8 +10,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-
-import numpy as np
 
 from scenarios.intersection.geometry import (
     CLEARANCE_M,

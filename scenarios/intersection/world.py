@@ -67,7 +67,7 @@ class _Episode:
     is_over: bool = False
 
 
-class IntersectionWorld(ParallelEnv[str, Sight, int]):
+class IntersectionWorld(ParallelEnv[str, Sight, int]):  # type: ignore[misc]  # pettingzoo is untyped
     """The crossing; `car-1` comes from the south, `car-2` from the west, `car-3` from the north, `car-4` from the east.
 
     An episode ends with the first collision of a fleet car, when all have arrived, or at the time limit.
@@ -95,9 +95,7 @@ class IntersectionWorld(ParallelEnv[str, Sight, int]):
         self.possible_agents = [f"car-{number}" for number in range(1, cars + 1)]
         self.agents: list[str] = []
         self._num_ticks = math.ceil(duration_s * DECISIONS_HZ - 1e-9)
-        self._simulator: Any = gymnasium.make(
-            "intersection-multi-agent-v2", render_mode=None, disable_env_checker=True, config=_config(cars)
-        )
+        self._simulator = _simulator(cars)
         self._geometry = Geometry.of(self._simulator.unwrapped.road.network)
         self._exits: np.random.Generator | None = None
         self._episode: _Episode | None = None
@@ -133,7 +131,7 @@ class IntersectionWorld(ParallelEnv[str, Sight, int]):
         missing = [name for name in self.agents if name not in actions]
         if missing:
             raise WorldError(f"expected an action for every car, got none for `{missing[0]}`; give slow where in doubt")
-        stepping, before = list(self.agents), {name for name in episode.crashed}
+        stepping, before = list(self.agents), set(episode.crashed)
         episode.last = {name: int(actions[name]) for name in stepping}
         # The simulator moves all its cars, those that left the road without effect. Its `terminated` is a tuple, one
         # truth per car, and so always true as a whole: the end of the episode is told from the cars themselves.
@@ -350,7 +348,9 @@ class IntersectionWorld(ParallelEnv[str, Sight, int]):
     def _demand_part(self, agent: str) -> None:
         self._started()
         if agent not in self.agents:
-            raise WorldError(f"expected one of {', '.join(self.agents) or 'no agents'}, got `{agent}`; ask those taking part")
+            raise WorldError(
+                f"expected one of {', '.join(self.agents) or 'no agents'}, got `{agent}`; ask those taking part"
+            )
 
 
 def facts_of(percept: Percept, told: Claim | None) -> Facts:
@@ -379,10 +379,11 @@ def _down(value: float, spec: FieldSpec) -> float:
     return float(spec.decode(max(spec.low, code)))
 
 
-def _config(cars: int) -> dict[str, Any]:
+def _simulator(cars: int) -> Any:
     """Default traffic; an empty observation, because symbols are read from the road itself (a quarter of the time)."""
-    return {
+    config = {
         "controlled_vehicles": cars,
         "policy_frequency": DECISIONS_HZ,
         "observation": {"type": "AttributesObservation", "attributes": []},
     }
+    return gymnasium.make("intersection-multi-agent-v2", render_mode=None, disable_env_checker=True, config=config)
