@@ -1,9 +1,9 @@
 """The localist language model: a Qwen3 decoder whose residual stream keeps a subspace for each kind of block.
 
 The first `kinds * block_width` coordinates are **localist subspaces**: the embedding of a token writes into the shared
-coordinates and into the subspace of its own block's kind, never into another kind's (framework, section 4). So the model
-can tell a rule from a message that looks like one, whatever the message says. Everything after the embedding is the
-library's Qwen3 (RMSNorm on queries and keys, RoPE, SwiGLU), therefore every attention function registered with
+coordinates and into the subspace of its own block's kind, never into another kind's (framework, section 4). So the
+model can tell a rule from a message that looks like one, whatever the message says. Everything after is the library's
+Qwen3 (RMSNorm on queries and keys, RoPE, SwiGLU), therefore every attention function registered with
 transformers works here too. Importing this module registers the type, after which `AutoModelForCausalLM` loads it.
 """
 
@@ -21,7 +21,7 @@ from transformers.models.qwen3.modeling_qwen3 import Qwen3PreTrainedModel
 from localist_core.blocks import PROMPT_ORDER
 
 
-class LocalistConfig(Qwen3Config):
+class LocalistConfig(Qwen3Config):  # type: ignore[no-untyped-call] # the library's hook is untyped
     """Shape of a localist model; what Qwen3's configuration knows, and the width of one localist subspace."""
 
     model_type = "localist"
@@ -54,25 +54,25 @@ def small_config(
     )
 
 
-class LocalistForCausalLM(Qwen3PreTrainedModel, GenerationMixin):  # type: ignore[misc]
+class LocalistForCausalLM(Qwen3PreTrainedModel, GenerationMixin):  # type: ignore[no-untyped-call] # likewise
     """A causal language model whose input embedding depends on the kind of block a token stands in."""
 
     config_class = LocalistConfig
-    _tied_weights_keys = {"lm_head.weight": "model.embed_tokens.weight"}
+    _tied_weights_keys = {"lm_head.weight": "model.embed_tokens.weight"}  # noqa: RUF012 - the library's attribute
 
     def __init__(self, config: LocalistConfig) -> None:
         super().__init__(config)
         self.model = Qwen3Model(config)
         self.kind_embedding = nn.Embedding(config.num_kinds, config.hidden_size)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def embed(self, input_ids: Tensor, block_kinds: Tensor | None) -> Tensor:
-        """Embed tokens (batch, position) of blocks of these kinds, (batch, position) or None, to (batch, position, width)."""
+        """Embed tokens of blocks of these kinds, both (batch, position), to (batch, position, width)."""
         tokens = cast(Tensor, self.model.embed_tokens(input_ids))
         if block_kinds is None:
             return tokens
-        writable = subspaces(self.config).to(tokens)
+        writable = subspaces(cast(LocalistConfig, self.config)).to(tokens)
         return cast(Tensor, (tokens + self.kind_embedding(block_kinds)) * writable[block_kinds])
 
     def forward(

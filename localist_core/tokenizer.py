@@ -1,9 +1,9 @@
 """The tokenizer of the shipped core: one token per slot and structural word, sub-words of bytes for every name.
 
-Slots (`A3` an action, `R2` a rule, `F5` a field, `V1` an enumerated value) and structural words (`if`, `not`, `yes`) are
-**special** tokens: trusted text is encoded with them, untrusted text with `split_special_tokens=True`, so no string from
-a message can become one. Digits and signs are ordinary characters and look alike in both. Names that were never seen fall
-back to bytes, so nothing is ever unknown.
+Slots (`A3` an action, `R2` a rule, `F5` a field, `V1` an enumerated value) and structural words (`if`, `not`, `yes`)
+are **special** tokens: trusted text is encoded with them, untrusted text with `split_special_tokens=True`, so no string
+from a message can become one. Digits and signs are ordinary characters and look alike in both. Names that were never
+seen fall back to bytes, so nothing is ever unknown.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ from transformers import PreTrainedTokenizerFast
 PAD: Final = "<pad>"
 BOS: Final = "<s>"
 
-SLOTS: Final[dict[str, int]] = {"A": 32, "R": 48, "F": 32, "V": 48}
+SLOTS: Final[dict[str, int]] = {"A": 16, "R": 32, "F": 24, "V": 32}
 """Number of slot tokens of each sort: actions, rules, fields, enumerated values."""
 
 NO_RULE: Final = "ok"
 """The citation of an action that no rule forbids."""
 
-STRUCTURE: Final = tuple(
-    "if and or not always allowed with is to from intends claims unknown yes no maybe fires idle "
-    "schema role goal options act min max abs div mod then else".split()
-)
+_STRUCTURE: Final = """
+    if and or not always allowed with is to from intends claims unknown yes no maybe fires idle schema role
+    goal options act min max abs div mod then else
+"""
+STRUCTURE: Final = tuple(_STRUCTURE.split())
 """Words with a fixed meaning in prompts."""
 
 SIGNS: Final = r"?:;,<>=!+\-*/().0-9"
@@ -60,7 +61,9 @@ def build_tokenizer(words: tuple[str, ...], merges: int = 256) -> PreTrainedToke
     core.pre_tokenizer = _splitting()
     core.decoder = decoders.ByteLevel()
     core.add_special_tokens([_added(word) for word in specials])
-    return PreTrainedTokenizerFast(tokenizer_object=core, pad_token=PAD, bos_token=BOS, clean_up_tokenization_spaces=False)
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=core, pad_token=PAD, bos_token=BOS, clean_up_tokenization_spaces=False
+    )
 
 
 def _splitting() -> pre_tokenizers.PreTokenizer:
@@ -90,6 +93,6 @@ def _without_clashes(model: dict[str, Any], specials: tuple[str, ...]) -> dict[s
 
 
 def _added(word: str) -> AddedToken:
-    """A special token matches whole words only, so that `idle` is not found in `idler`, and eats the spaces around it."""
+    """A special token matches whole words only (`idle` is not found in `idler`) and eats the spaces around it."""
     is_word = word[0].isalpha()
     return AddedToken(word, single_word=is_word, lstrip=True, rstrip=True, normalized=False, special=True)

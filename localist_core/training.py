@@ -1,8 +1,8 @@
 """Trains a localist model: supervised tokens with several right answers, the dial drawn at random, exact resume.
 
 The trainer knows tokens, not rules: a `LessonSource` makes lessons, pool by pool, each a pure function of its number.
-Hidden matrices learn by Muon, everything else by AdamW; forward in bfloat16, loss in float32. A run is a function of its
-`TrainConfig` and its source; wall-clock time decides only when a checkpoint is left and work pauses.
+Hidden matrices learn by Muon, everything else by AdamW; forward in bfloat16, loss in float32. A run is a function of
+its `TrainConfig` and its source; wall-clock time decides only when a checkpoint is left and work pauses.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +52,8 @@ class Lesson:
     """For each row the token ids that are right; any of them will do."""
     sorts: tuple[str, ...]
     """For each row what is asked, such as `cite`: accuracies are reported by sort."""
+    weights: tuple[float, ...]
+    """For each row its weight in the loss."""
 
 
 class LessonSource(Protocol):
@@ -143,7 +145,7 @@ def train(
             return False
         if run.step % 1000 == 0:
             run.save(out)
-    run.model.float().save_pretrained(out)
+    run.model.to(torch.float32).save_pretrained(out)  # type: ignore[arg-type] # the library wraps `to` for itself
     tokenizer.save_pretrained(out)
     (out / "training.json").write_text(json.dumps({"version": 1, **asdict(config)}, indent=1) + "\n")
     (out / CHECKPOINT).unlink(missing_ok=True)
@@ -179,7 +181,8 @@ class _Run:
 
     def __init__(self, config: TrainConfig, model: LocalistForCausalLM, device: str) -> None:
         self.config, self.device = config, device
-        self.model = model.to(device)
+        self.model = model
+        self.model.to(torch.device(device))  # type: ignore[arg-type] # the library wraps `to` for itself
         self.model.set_attn_implementation(LEAN)
         hidden = [p for name, p in model.named_parameters() if p.ndim == 2 and ".layers." in name]
         ids = {id(p) for p in hidden}
@@ -212,7 +215,9 @@ class _Run:
             raise TrainingError(f"expected a checkpoint at `{path}`, got none; train without --resume")
         state: dict[str, Any] = torch.load(path, weights_only=True)
         if state["config"] != asdict(config):
-            raise TrainingError(f"expected a checkpoint of this configuration at `{path}`; use the settings it was made with")
+            raise TrainingError(
+                f"expected a checkpoint of this configuration at `{path}`; use the settings it was made with"
+            )
         run = cls.fresh(config, tokenizer, device)
         run.model.load_state_dict(state["model"])
         for optimiser, saved in zip(run.optimisers, state["optimisers"], strict=True):
@@ -240,7 +245,7 @@ class _Run:
         language = _other_rows(batch, rng) if self.config.language_weight else batch.rows[:0]
         scores = _scores(self.model, batch, torch.cat([batch.rows, language]))
         count = len(batch.rows)
-        loss = answer_loss(scores[:count], batch.answers).mean()
+        loss = (answer_loss(scores[:count], batch.answers) * batch.weights).mean()
         if len(language):
             following = batch.ids.flatten()[language + 1]
             loss = loss + self.config.language_weight * nn.functional.nll_loss(scores[count:], following)
@@ -308,6 +313,8 @@ class Batch:
     rows: Tensor
     """Flat indices of the supervised tokens."""
     answers: list[tuple[int, ...]]
+    weights: Tensor
+    """Of the supervised tokens."""
 
 
 def collate(lessons: Sequence[Lesson], rng: Random, dialled: float, device: str) -> Batch:
@@ -316,7 +323,7 @@ def collate(lessons: Sequence[Lesson], rng: Random, dialled: float, device: str)
     Training uses the odds dial: log(1 - lambda) is added to the rest's scores on the decision rows (framework,
     section 3), because where the floor dial bites its gradient does not train raw fidelity.
     """
-    width = max(len(lesson.ids) for lesson in lessons)
+    width = -(-max(len(lesson.ids) for lesson in lessons) // ALIGNED) * ALIGNED
     shape = len(lessons), width
     ids, kinds, positions = (torch.zeros(shape, dtype=torch.long) for _ in range(3))
     mask = torch.full((width, width), FORBIDDEN).triu(1).repeat(len(lessons), 1, 1)
@@ -337,9 +344,12 @@ def collate(lessons: Sequence[Lesson], rng: Random, dialled: float, device: str)
         mask=mask[:, None].to(device, torch.bfloat16),
         rows=rows.to(device),
         answers=[right for lesson in lessons for right in lesson.answers],
+        weights=torch.tensor([weight for lesson in lessons for weight in lesson.weights], device=device),
     )
 
 
+ALIGNED = 16
+"""Batches are padded to a multiple of this width: fewer shapes, and memory that is used again."""
 FORBIDDEN = -1e4
 """Stands for -infinity in bfloat16 masks: exp of it is exactly 0 beside any visible score."""
 
@@ -375,8 +385,7 @@ def _scores(model: LocalistForCausalLM, batch: Batch, rows: Tensor) -> Tensor:
         logits = model(
             batch.ids, attention_mask=batch.mask, position_ids=batch.positions, block_kinds=batch.kinds, rows=rows
         ).logits
-    assert logits is not None
-    return logits.float().log_softmax(-1)
+    return cast(Tensor, logits).float().log_softmax(-1)
 
 
 def _other_rows(batch: Batch, rng: Random) -> Tensor:

@@ -7,6 +7,7 @@ into supervised tokens. Everything is a function of a seed; held-out cases use n
 
 from __future__ import annotations
 
+import operator
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -36,7 +37,6 @@ from localist_core.tokenizer import NO_RULE, SLOTS
 from localist_core.training import Lesson
 from scenarios.names import Names
 from symbolic import (
-    UNKNOWN,
     Action,
     Facts,
     FieldSpec,
@@ -51,6 +51,7 @@ from symbolic import (
     implies,
     whole,
 )
+from symbolic.expression import TruthTerm
 
 MAX_RULES = 10
 """Most rules of a generated set."""
@@ -63,13 +64,13 @@ class Difficulty:
     """How large and how distracting generated cases are."""
 
     max_rules: int = MAX_RULES
-    raw: float = 0.2
+    raw: float = 0.1
     """Share of prompts without truth values."""
     injected: float = 0.3
     """Share of prompts with an injected rule, where some action is forbidden."""
     messages: float = 0.4
     """Share of prompts with messages."""
-    short_names: float = 0.6
+    short_names: float = 0.7
     """Share of training domains whose names have two letters: short prompts train faster, and names decide nothing."""
     message_words: int = 8
     """Most words of one message."""
@@ -197,7 +198,7 @@ def random_state_type(rng: random.Random, names: Names) -> type[State]:
         elif sort < 0.75:
             made[name] = (bool, ...)
         else:
-            made[name] = (Literal[names.some(rng.randint(2, 4))], ...)  # type: ignore[misc]
+            made[name] = (Literal[names.some(rng.randint(2, 4))], ...)
     return cast(type[State], create_model("Sensed", __base__=State, **made))  # type: ignore[call-overload]
 
 
@@ -212,21 +213,21 @@ def random_number(rng: random.Random) -> tuple[type, object]:
 def random_action_type(rng: random.Random, names: Names) -> type[Action]:
     """One choice of two to six deeds, or two small choices together."""
     first = names.some(rng.randint(2, MAX_ACTIONS))
-    made: dict[str, object] = {names.one(): (Literal[first], ...)}  # type: ignore[valid-type]
+    made: dict[str, object] = {names.one(): (Literal[first], ...)}
     if len(first) <= MAX_ACTIONS // 2 and rng.random() < 0.3:
-        made[names.one()] = (Literal[names.some(2)], ...)  # type: ignore[misc]
+        made[names.one()] = (Literal[names.some(2)], ...)
     return cast(type[Action], create_model("Deed", __base__=Action, **made))  # type: ignore[call-overload]
 
 
-def random_deed(rng: random.Random, a: object, specs: Sequence[FieldSpec]):  # type: ignore[no-untyped-def]
+def random_deed(rng: random.Random, a: object, specs: Sequence[FieldSpec]) -> TruthTerm:
     """A condition on the action: it is one of some values, or (seldom) none of some."""
     spec = rng.choice(specs)
     count = min(rng.choice([1, 1, 1, 1, 2, 2]), len(spec.words) - 1)
-    term = getattr(a, spec.name).isin(*rng.sample(spec.words, count))
+    term: TruthTerm = getattr(a, spec.name).isin(*rng.sample(spec.words, count))
     return ~term if rng.random() < 0.1 else term
 
 
-def random_condition(rng: random.Random, s: object, specs: Sequence[FieldSpec]):  # type: ignore[no-untyped-def]
+def random_condition(rng: random.Random, s: object, specs: Sequence[FieldSpec]) -> TruthTerm:
     """A condition on the state: an atom, a conjunction of up to three, or with a disjunction or negation in it."""
     count = rng.choice([1, 1, 2, 2, 2, 3])
     atoms = [random_atom(rng, s, specs) for _ in range(count)]
@@ -236,29 +237,22 @@ def random_condition(rng: random.Random, s: object, specs: Sequence[FieldSpec]):
     return ~condition if rng.random() < 0.05 else condition
 
 
-def random_atom(rng: random.Random, s: object, specs: Sequence[FieldSpec]):  # type: ignore[no-untyped-def]
+def random_atom(rng: random.Random, s: object, specs: Sequence[FieldSpec]) -> TruthTerm:
     """One comparison, membership or boolean field."""
     spec = rng.choice(specs)
     term = getattr(s, spec.name)
     if spec.kind is Kind.FLAG:
-        return ~term if rng.random() < 0.4 else term
+        return cast(TruthTerm, ~term if rng.random() < 0.4 else term)
     if spec.kind is Kind.CHOICE:
-        chosen = term.isin(*rng.sample(spec.words, 1 if rng.random() < 0.8 else min(2, len(spec.words) - 1)))
+        chosen: TruthTerm = term.isin(*rng.sample(spec.words, 1 if rng.random() < 0.8 else min(2, len(spec.words) - 1)))
         return ~chosen if rng.random() < 0.3 else chosen
     others = [other for other in specs if other.kind is Kind.NUMBER and other is not spec]
     bound = spec.decode(rng.randint(spec.low + 1, spec.high - 1))
     if others and rng.random() < 0.1:
         other = getattr(s, rng.choice(others).name)
         term, bound = (term + other, bound) if rng.random() < 0.4 else (term, other)
-    match rng.choice("<<≤>>≥"):
-        case "<":
-            return term < bound
-        case "≤":
-            return term <= bound
-        case ">":
-            return term > bound
-        case _:
-            return term >= bound
+    compare = rng.choice([operator.lt, operator.lt, operator.le, operator.gt, operator.gt, operator.ge])
+    return cast(TruthTerm, compare(term, bound))
 
 
 def random_lexicon(rng: random.Random, ruleset: RuleSet[State, Action]) -> Lexicon:
@@ -327,18 +321,21 @@ class Curriculum:
     size: int = 1024
     """Cases of one pool."""
     difficulty: Difficulty = field(default_factory=Difficulty)
-    ramp: int = 30
-    """Pools over which rule sets grow from two rules to the full size: short prompts first."""
+    ramp: int = 8
+    """Pools after which rule sets may have one rule more: short prompts first, from two rules on."""
 
     def __call__(self, pool: int) -> list[Lesson]:
         """The lessons of one pool."""
-        grown = min(1.0, (pool + 1) / max(1, self.ramp))
-        most = max(2, round(self.difficulty.max_rules * grown))
+        most = min(self.difficulty.max_rules, 2 + pool // self.ramp)
         stream = cases(
             self.seed * 1_000_003 + pool, held_out=False, difficulty=replace(self.difficulty, max_rules=most)
         )
         encoder = encoder_of(self.tokenizer)
         return [lesson(case, encoder) for case in islice(stream, self.size)]
+
+
+WEIGHTS = {"act": 2.0, "cite": 1.0, "fires": 0.5, "truth": 0.5}
+"""Weight in the loss of what is asked."""
 
 
 @lru_cache(maxsize=2)
@@ -365,6 +362,7 @@ def lesson(case: Case, encoder: Encoder) -> Lesson:
         rows=tuple(starts[answer.block] + answer.token for answer in asked),
         answers=tuple(encoder.ids(answer.words) for answer in asked),
         sorts=tuple(f"raw_{a.sort}" if case.style.grounding is Grounding.RAW else a.sort for a in asked),
+        weights=tuple(WEIGHTS[answer.sort] for answer in asked),
     )
 
 

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import random
 
-TRAINED = tuple(
-    "speed gap light lane brake yield merge stop slow keep fast turn left right signal queue clear block rate "
-    "level pressure valve pump open close hold heat cool fan motor torque angle depth height weight load volume flow "
-    "charge cell battery grid phase fault alarm reset start pause resume send drop accept reject wait retry read write "
-    "lock key user role token quota limit count size page cache disk port route node link ping delay loss north south east "
-    "west up down climb descend bank pitch roll yaw fuel tank wing flap gear door seat belt crew guest room bed floor lift "
-    "green amber red blue white black low mid high dry wet ice snow rain wind fog day night dawn dusk old new warm cold soft "
-    "hard near far early late idle busy free full empty ready armed safe ward nurse order stock price bid ask trade buy sell "
-    "margin credit debit branch teller vault audit note draft memo paper print scan sort pack ship dock crane truck rail".split()
-)
+_TRAINED = """
+    speed gap light lane brake yield merge stop slow keep fast turn left right signal queue clear block rate level
+    pressure valve pump open close hold heat cool fan motor torque angle depth height weight load volume flow
+    charge cell battery grid phase fault alarm reset start pause resume send drop accept reject wait retry read
+    write lock key user role token quota limit count size page cache disk port route node link ping delay loss
+    north south east west up down climb descend bank pitch roll yaw fuel tank wing flap gear door seat belt crew
+    guest room bed floor lift green amber red blue white black low mid high dry wet ice snow rain wind fog day
+    night dawn dusk old new warm cold soft hard near far early late idle busy free full empty ready armed safe ward
+    nurse order stock price bid ask trade buy sell margin credit debit branch teller vault audit note draft memo
+    paper print scan sort pack ship dock crane truck rail
+"""
+TRAINED = tuple(_TRAINED.split())
 """Words that training names are made of."""
 
-HELD_OUT = tuple(
-    "glucose insulin bolus basal dose infusion sepsis lactate oxygen saturation ventilator intubate sedate titrate taper "
-    "callsign heading squawk runway taxiway holding altitude separation vector cleared hedge leverage collateral liquidate "
-    "exposure volatility settle escrow reactor coolant scram moderator turbine condenser harvest irrigate fertilise seedling "
-    "orchard furnace quench anneal alloy slag ladle kiln glaze tundra glacier crevasse belay rappel sonar ballast periscope "
-    "surface dive torpedo lichen spore mycelium enzyme plasmid primer assay centrifuge pipette quorum ballot tally verdict bail".split()
-)
+_HELD_OUT = """
+    glucose insulin bolus basal dose infusion sepsis lactate oxygen saturation ventilator intubate sedate titrate
+    taper callsign heading squawk runway taxiway holding altitude separation vector cleared hedge leverage
+    collateral liquidate exposure volatility settle escrow reactor coolant scram moderator turbine condenser
+    harvest irrigate fertilise seedling orchard furnace quench anneal alloy slag ladle kiln glaze tundra glacier
+    crevasse belay rappel sonar ballast periscope surface dive torpedo lichen spore mycelium enzyme plasmid primer
+    assay centrifuge pipette quorum ballot tally verdict bail
+"""
+HELD_OUT = tuple(_HELD_OUT.split())
 """Words that only held-out names are made of."""
 
 

@@ -1,20 +1,21 @@
-"""Makes the core that ships: tokenizer, curriculum and trainer put together. `localist train` calls `teach`.
+"""Makes the core that ships: tokenizer, curriculum and trainer put together.
 
-    localist train --out DIR             the full run (hours on one CPU core), resumable
-    localist train --out DIR --smoke     a tiny model for some steps: shows that the path works
+`localist train --out DIR` is the full run (an hour on one CPU core), resumable; with `--smoke` a tiny model learns for
+some steps, which shows that the path works.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerFast
 
 from localist_core.tokenizer import build_tokenizer
-from localist_core.training import CHECKPOINT, Progress, TrainConfig, train
+from localist_core.training import CHECKPOINT, Lesson, Progress, TrainConfig, train
 from scenarios.curriculum import Curriculum, Difficulty, cases, encoder_of, lesson
 from scenarios.names import TRAINED
 
@@ -24,7 +25,7 @@ NUM_EXAMINED = 512
 """Held-out cases that are examined while training."""
 EXAMINED_SEED = 900_000_001
 
-SHIPPED = TrainConfig(tokens=28_000_000)
+SHIPPED = TrainConfig(tokens=26_000_000)
 """The run that made the shipped core."""
 SMOKE = TrainConfig(tokens=60_000, layers=2, width=32, heads=4, hidden=64, block_width=1, batch_tokens=4096)
 """A tiny run for tests."""
@@ -45,8 +46,6 @@ def teach(
     Raises:
         TrainingError: nothing to resume, or a checkpoint of another configuration.
     """
-    from dataclasses import replace
-
     config = replace(SMOKE if is_smoke else SHIPPED, seed=seed)
     out.mkdir(parents=True, exist_ok=True)
     if not (resume and (out / CHECKPOINT).exists()):
@@ -67,7 +66,7 @@ def teach(
     )
 
 
-def examined(tokenizer: Path) -> list:  # type: ignore[type-arg]
+def examined(tokenizer: Path) -> list[Lesson]:
     """Held-out lessons to watch a run by; no seed of the curriculum makes them."""
     stream = cases(EXAMINED_SEED, held_out=True, difficulty=Difficulty())
     return [lesson(case, encoder_of(tokenizer)) for case in islice(stream, NUM_EXAMINED)]

@@ -1,1 +1,27 @@
-"""Where a neural proposal meets a symbolic verdict."""
+"""Where a neural proposal meets a symbolic verdict. Read `decide.py` first."""
+
+from agents.deciding.agent import Agent
+from agents.deciding.decide import Ask, KnockOut, Ladder, Situation, decide
+from agents.deciding.decision import Attempt, Decision, record_of
+from agents.deciding.lexicon import Lexicon, lexicon
+from agents.deciding.prompting import Detail, Grounding, Injection, Message, Style, render
+
+__all__ = [
+    "Agent",
+    "Ask",
+    "Attempt",
+    "Decision",
+    "Detail",
+    "Grounding",
+    "Injection",
+    "KnockOut",
+    "Ladder",
+    "Lexicon",
+    "Message",
+    "Situation",
+    "Style",
+    "decide",
+    "lexicon",
+    "record_of",
+    "render",
+]

@@ -1,7 +1,7 @@
 """The slots of a rule set: which short token stands for which action, rule, field and value in a prompt.
 
-A prompt speaks of `A2`, `R3`, `F1` and `V4`; the schema block binds them to the user's names. So a core that reads slots
-reads any domain. Slots are given in declaration order; training permutes them, so that none means anything by itself.
+A prompt speaks of `A2`, `R3`, `F1` and `V4`; the schema block binds them to the user's names. So a core that reads
+slots reads any domain. Slots are given in declaration order; training permutes them, so that none means anything.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from symbolic import FieldSpec, Kind, Line, RuleSet, domain_of, lines, phrase
 
@@ -32,7 +33,7 @@ class LineText:
 class Lexicon:
     """Slots of one rule set, as words."""
 
-    ruleset: RuleSet
+    ruleset: RuleSet[Any, Any]
     actions: tuple[str, ...]
     """Slot of each action, in the order of `ruleset.actions`."""
     rules: tuple[str, ...]
@@ -85,7 +86,7 @@ class Lexicon:
         return spec.show(code)
 
 
-def lexicon(ruleset: RuleSet) -> Lexicon:
+def lexicon(ruleset: RuleSet[Any, Any]) -> Lexicon:
     """Slots in declaration order: `A1` is the first action, `R1` the rule of highest priority."""
     specs = domain_of(ruleset.state).fields
     keys = [f"{spec.name}={word}" for spec in specs if spec.kind is Kind.CHOICE for word in spec.words]
@@ -98,7 +99,7 @@ def lexicon(ruleset: RuleSet) -> Lexicon:
     )
 
 
-def action_name(ruleset: RuleSet, index: int) -> str:
+def action_name(ruleset: RuleSet[Any, Any], index: int) -> str:
     """The name of an action for people: its values, joined."""
     values = ruleset.actions[index].model_dump().values()
     return "-".join(str(value) for value in values)

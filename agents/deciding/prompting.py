@@ -1,6 +1,6 @@
 """The prompt of one decision: blocks rendered from a rule set, facts, a goal, injections and messages.
 
-The same code renders every prompt: at run time, in assessments and in the curriculum that the shipped core is trained on.
+The same code renders every prompt: at run time, in assessments, and in the curriculum of the shipped core.
 
     schema       A1 slow A2 keep F1 gap_m F2 light V1 red ...
     role, goal   role car; goal A2 A1                        (actions, most wanted first)
@@ -162,7 +162,9 @@ def injected(words: Lexicon, facts: Facts, injection: Injection, style: Style) -
     applying = applying_lines(words, facts, injection.rule, injection.action)
     if not applying:
         slots = words.rules[injection.rule], words.actions[injection.action]
-        raise ValueError(f"expected a rule that may forbid the action, got `{slots[0]}` for `{slots[1]}`; inject another")
+        raise ValueError(
+            f"expected a rule that may forbid the action, got `{slots[0]}` for `{slots[1]}`; inject another"
+        )
     text = " ; ".join(line_text(part, facts, style.grounding) for part in applying)
     if style.detail is not Detail.SENTENCE:
         names = dict.fromkeys(r.field.name for part in applying for c in part.line.conditions for r in reads(c))

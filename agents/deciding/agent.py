@@ -1,0 +1,160 @@
+"""The one stateful shell: an agent with a name, a role and a log, which hears, decides and speaks once a tick.
+
+envelope = agent.announce(tick, t_sim, claim)          # recorded, then published by whoever owns the bus
+decision = await agent.act(tick, t_sim, facts, goal, inbox, ask)
+agent.applied(tick, decision)                          # after the world took the action
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from agents.deciding.decide import Ask, KnockOut, Ladder, Situation, decide
+from agents.deciding.decision import Decision, label, record_of
+from agents.deciding.lexicon import Lexicon, lexicon
+from agents.deciding.prompting import Message
+from agents.messaging import Anchor, Claim, Envelope, compose
+from agents.recording.events import Applied, MessageReceived, MessageSent, Observation
+from agents.recording.log import Chain
+from localist_core import DialSchedule
+from symbolic import Action, Facts, RuleSet
+
+MAX_MESSAGES = 6
+"""Messages in one prompt at most, the newest; all are recorded."""
+
+
+class Agent:
+    """One agent of a run."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        run: str,
+        role: str,
+        rules: RuleSet[Any, Any],
+        safe_stop: Action,
+        schedule: DialSchedule,
+        ladder: Ladder,
+        chain: Chain,
+        valid_s: float,
+    ) -> None:
+        """Make an agent.
+
+        Args:
+            name: its name on the bus and in the trace.
+            run: identity of the run, 32 hex digits.
+            role: name of its role.
+            rules: the rule set of the role.
+            safe_stop: the declared safe stop.
+            schedule: how its dial rises.
+            ladder: which rungs it may use.
+            chain: its own log.
+            valid_s: for how long, in simulated seconds, what it announces may be acted on.
+        """
+        self.name, self.role, self.chain = name, role, chain
+        self._run, self._valid_s = run, valid_s
+        self._words: Lexicon = lexicon(rules)
+        self._safe_stop = rules.actions.index(safe_stop)
+        self._schedule, self._ladder = schedule, ladder
+        self._num_sent = 0
+        self._last: tuple[Decision, int] | None = None
+        self._anchor: Anchor | None = None
+
+    def announce(self, tick: int, t_sim: float, body: Claim | str) -> Envelope:
+        """A message of this agent, recorded as sent; its parents are what its last decision rested on."""
+        envelope = compose(
+            run=self._run,
+            src=self.name,
+            seq=self._num_sent,
+            tick=tick,
+            t_sim=t_sim,
+            valid_until=t_sim + self._valid_s,
+            lamport=self.chain.lamport,
+            prev=self.chain.head,
+            body=body,
+            parents=self._last[0].parents if self._last else (),
+            anchors=(self._anchor,) if self._anchor else (),
+        )
+        self._num_sent += 1
+        content: dict[str, Any] = envelope.model_dump(mode="json")
+        self.chain.append(tick, MessageSent(id=envelope.id, sha256=envelope.sha256, envelope=content))
+        return envelope
+
+    async def act(
+        self,
+        tick: int,
+        t_sim: float,
+        facts: Facts | None,
+        goal: tuple[int, ...],
+        inbox: Sequence[Envelope],
+        ask: Ask,
+        knock_out: KnockOut | None = None,
+    ) -> Decision:
+        """Decide, and record what was heard, perceived and decided.
+
+        Args:
+            tick: the tick.
+            t_sim: simulated time in seconds; messages that are no longer valid are heard but not read.
+            facts: what the agent perceives, claims included; None if there is no observation.
+            goal: indices of all actions, most wanted first.
+            inbox: messages that arrived, in order.
+            ask: the shared core.
+            knock_out: measures what an injected block did; None leaves that out.
+        """
+        for envelope in inbox:
+            self.chain.observe(envelope.lamport)
+            received = MessageReceived(id=envelope.id, sha256=envelope.sha256, src=envelope.src, type=envelope.type)
+            self.chain.append(tick, received)
+        valid = [envelope for envelope in inbox if envelope.is_valid_at(t_sim)]
+        observed = self._observe(tick, facts)
+        here = Situation(
+            agent=self.name,
+            role=self.role,
+            words=self._words,
+            facts=facts,
+            goal=goal,
+            safe_stop=self._safe_stop,
+            messages=tuple(message_of(envelope) for envelope in valid[-MAX_MESSAGES:]),
+            claims=tuple(envelope.id for envelope in valid if envelope.type == "claim"),
+            schedule=self._schedule,
+        )
+        decision = await decide(here, ask, self._ladder, knock_out)
+        actions = self._words.ruleset.actions
+        event = record_of(
+            decision, actions=actions, observation_seq=observed, text=lambda text: self.chain.text(tick, text)
+        )
+        record = self.chain.append(tick, event)
+        self._anchor = Anchor(owner=self.name, kind="decision", seq=record.seq, sha256=record.hash)
+        self._last = (decision, record.seq)
+        return decision
+
+    def applied(self, tick: int) -> None:
+        """Record that the world was given the action of the last decision."""
+        if self._last is None:
+            raise ValueError(f"expected a decision of `{self.name}` before it is applied, got none")
+        decision, seq = self._last
+        fields = self._words.ruleset.actions[decision.action].model_dump()
+        self.chain.append(tick, Applied(action=label(decision.action), fields=fields, decision_seq=seq))
+
+    def _observe(self, tick: int, facts: Facts | None) -> int | None:
+        if facts is None:
+            return None
+        content = json.loads(facts.to_json())
+        event = Observation(facts=content, facts_sha256=facts.sha256, age_s=facts.age_s)
+        return self.chain.append(tick, event).seq
+
+
+def message_of(envelope: Envelope) -> Message:
+    """A message as a prompt shows it: a claim's fields, or a note's text."""
+    if envelope.type == "claim":
+        claim = envelope.claim()
+        said = " ".join(f"{name} {_plain(value)}" for name, value in sorted(claim.fields.items()))
+        return Message(sender=envelope.src, text=f"{claim.kind} {said}", envelope=envelope.id)
+    return Message(sender=envelope.src, text=str(envelope.body["text"]), envelope=envelope.id)
+
+
+def _plain(value: bool | int | float | str) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

@@ -1,0 +1,142 @@
+"""What a decision is: its attempts, the rung of the ladder that gave the action, and why; and how it is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from agents.recording.events import (
+    AttemptRecord,
+    BlockRef,
+    DecisionRecord,
+    DialRecord,
+    LayerRecord,
+    MassRecord,
+    Rung,
+    VerdictRecord,
+    ViolationRecord,
+)
+from localist_core import BlockKind, BlockTrace, Choice, Request
+from symbolic import Action, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One question to the core, its answer and the verdict on it."""
+
+    request: Request
+    choice: Choice
+    verdict: Verdict
+    knock_out_nats: Mapping[str, float] = field(default_factory=dict)
+    """Injected block -> change of the chosen action's log-probability at dial 0 with that block cut."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The action that an agent executes, and how it came about."""
+
+    action: int
+    """Index of the executed action."""
+    rung: Rung
+    verdict: Verdict
+    """The verdict on the executed action."""
+    attempts: tuple[Attempt, ...]
+    reason: str = ""
+    """Why the ladder went beyond asking, in a few fixed words; empty if it did not."""
+    parents: tuple[str, ...] = ()
+    """Ids of the messages that the decision rests on, sorted."""
+
+
+def record_of(
+    decision: Decision,
+    *,
+    actions: tuple[Action, ...],
+    observation_seq: int | None,
+    text: Callable[[str], str],
+) -> DecisionRecord:
+    """The decision as an event of a trace.
+
+    Args:
+        decision: what was decided.
+        actions: all actions of the rule set.
+        observation_seq: index of the observation in the agent's chain.
+        text: records a text and gives its hash.
+    """
+    return DecisionRecord(
+        observation_seq=observation_seq,
+        attempts=tuple(_attempt(attempt, actions, text) for attempt in decision.attempts),
+        rung=decision.rung,
+        action=label(decision.action),
+        fields=actions[decision.action].model_dump(),
+        verdict=verdict_record(decision.verdict, label(decision.action)),
+        parents=decision.parents,
+        reason=decision.reason,
+    )
+
+
+def label(index: int) -> str:
+    """Label of the action with this index: `A1` is the first."""
+    return f"A{index + 1}"
+
+
+def verdict_record(verdict: Verdict, action: str) -> VerdictRecord:
+    """A verdict as a trace holds it."""
+    violations = tuple(
+        ViolationRecord(
+            rule=one.rule,
+            name=one.name,
+            title=one.title,
+            source=one.source,
+            priority=one.priority,
+            sentence=one.sentence,
+            numbers=one.numbers,
+        )
+        for one in verdict.violations
+    )
+    return VerdictRecord(
+        outcome=verdict.outcome.value,
+        action=action,
+        violations=violations,
+        undecided=verdict.undecided or ((verdict.reason,) if verdict.reason else ()),
+        facts_sha256=verdict.facts_sha256,
+        ruleset_sha256=verdict.ruleset_sha256,
+    )
+
+
+def _attempt(attempt: Attempt, actions: tuple[Action, ...], text: Callable[[str], str]) -> AttemptRecord:
+    request, choice = attempt.request, attempt.choice
+    blocks = tuple(
+        BlockRef(name=block.name, kind=block.kind.value, trust=int(block.trust), text_sha256=text(block.text))
+        for block in request.prompt.blocks
+    )
+    judged = attempt.verdict.action
+    return AttemptRecord(
+        prompt_sha256=request.prompt.sha256,
+        blocks=blocks,
+        injections=request.prompt.names(BlockKind.INJECTION),
+        dial=DialRecord(
+            value=request.dial.value, gamma=request.dial.gamma, targets=tuple(sorted(request.dial.targets))
+        ),
+        actions=choice.actions,
+        probabilities=choice.probabilities,
+        chosen=choice.chosen,
+        margin=choice.margin,
+        citations=choice.citations,
+        masses=None if choice.trace is None else _masses(choice.trace),
+        knock_out_nats=dict(attempt.knock_out_nats),
+        verdict=verdict_record(attempt.verdict, choice.chosen if judged is None else label(actions.index(judged))),
+    )
+
+
+def _masses(trace: BlockTrace) -> MassRecord:
+    return MassRecord(
+        blocks=trace.blocks,
+        raw=trace.raw,
+        steered=trace.steered,
+        raw_fidelity=trace.raw_fidelity,
+        steered_fidelity=trace.steered_fidelity,
+        target_mass=trace.target_mass,
+        entropy_bits=trace.entropy_bits,
+        is_raw_from_dial_zero=trace.is_raw_from_dial_zero,
+        layers=tuple(LayerRecord(raw_fidelity=raw, steered_fidelity=steered) for raw, steered in trace.layers),
+    )
