@@ -81,7 +81,12 @@ class LocalBus:
     """The bus inside one process: deterministic, without socket or copy of the clock."""
 
     def __init__(self, run: str, *, deadline_s: float = DEADLINE_S) -> None:
-        """Args: run, its identity; deadline_s, how long a barrier waits for publishers in other tasks."""
+        """Prepare a bus.
+
+        Args:
+            run: identity of the run.
+            deadline_s: how long a barrier waits for publishers in other tasks, in seconds.
+        """
         self._mailbox = Mailbox(run)
         self._deadline_s = deadline_s
         self._changed = asyncio.Event()

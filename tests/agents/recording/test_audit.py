@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from agents.recording import Applied, Observation, RunLog, TraceError, audit_lin
 from agents.recording.audit import prompt_sha256
 from agents.recording.events import record_hash
 from localist_core.blocks import Block, BlockKind, Prompt
+from symbolic.domain import Facts, State, fixed
 from tests.agents.builders import a_header, an_attempt, record_run
 
 
@@ -167,6 +169,18 @@ def test_prompt_hash_is_that_of_the_prompt_itself(tmp_path: Path) -> None:
     texts = {ref.text_sha256: block.text for ref, block in zip(attempt.blocks, prompt.blocks, strict=True)}
 
     assert prompt_sha256(attempt, texts) == prompt.sha256
+
+
+def test_facts_of_the_rules_keep_their_hash_in_a_trace(tmp_path: Path) -> None:
+    class Car(State):
+        gap_m: float = fixed(ge=0, le=200, step=0.5)
+        light: Literal["red", "grün"]
+
+    facts = Facts.of(Car, gap_m=12.5, light="grün")
+    with RunLog.open(tmp_path, a_header()) as log:
+        log.chain("car-1").append(0, Observation(facts=json.loads(facts.to_json()), facts_sha256=facts.sha256))
+
+    assert audit_run(tmp_path).is_intact
 
 
 @pytest.mark.parametrize("line", [b"[" * 60_000 + b"\n", b"\xff\n", b"{}\n", b"null\n", b"1e999\n"])
