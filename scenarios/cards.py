@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from agents.deciding.decision import label
 from agents.recording.events import CoreCard, Header, RoleCard, RuleCard, run_id
 from localist_core import Capabilities
 from scenarios.config import RunConfig
@@ -65,11 +66,6 @@ def rule_cards(rules: RuleSet[Any, Any]) -> tuple[RuleCard, ...]:
         )
         for rule in rules.rules
     )
-
-
-def label(index: int) -> str:
-    """Label of the action with this index: `A1` is the first."""
-    return f"A{index + 1}"
 
 
 def versions() -> dict[str, str]:

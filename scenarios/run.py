@@ -16,21 +16,33 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from agents.deciding.decide import Ladder, Situation, decide
-from agents.deciding.decision import Decision, label
+from agents.deciding.agent import Agent
+from agents.deciding.decide import Ladder
+from agents.deciding.decision import Decision
 from agents.deciding.prompting import Style
-from agents.messaging import Bus, BusDownError, BusTimeoutError, Delivery, EmbeddedBroker, Envelope, LocalBus, MqttBus
-from agents.recording.events import RUN_OWNER, WORLD_OWNER, Applied, Fault, FaultKind, Header, Outcome, Rung
+from agents.messaging import (
+    Bus,
+    BusDownError,
+    BusTimeoutError,
+    Claim,
+    ClaimError,
+    Delivery,
+    EmbeddedBroker,
+    Envelope,
+    LocalBus,
+    MqttBus,
+    checked,
+)
+from agents.recording.events import RUN_OWNER, WORLD_OWNER, Fault, FaultKind, Header, Outcome, Rung
 from agents.recording.log import RunLog
 from localist_core import Core
-from scenarios.actor import Actor
 from scenarios.cards import header_of
 from scenarios.config import BusConfig, CoreConfig, Part, RunConfig
 from scenarios.desk import Desk
 from scenarios.metrics import measure
 from scenarios.recheck import Rechecks
 from scenarios.scenario import Role, Scenario, load
-from scenarios.world import Description, Truths, World, WorldError
+from scenarios.world import Truths, World, WorldError
 from symbolic import DomainError, Facts
 from symbolic.smt import Mismatch
 
@@ -55,6 +67,8 @@ class Pulse:
 
 
 Watch = Callable[[Pulse], None]
+VALID_TICKS = 2
+"""What is announced in one tick is for the next one; older messages are not acted on."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,8 +81,11 @@ class Stage:
     core: Core
     bus: Bus
     log: RunLog
-    actors: dict[str, Actor]
+    agents: dict[str, Agent]
+    """Agents by name, sorted."""
     header: Header
+    inboxes: dict[str, tuple[Envelope, ...]] = field(default_factory=dict)
+    """What the last barrier gave out."""
     rechecks: Rechecks = field(default_factory=Rechecks)
     tick: int = 0
     is_bus_down: bool = False
@@ -162,14 +179,14 @@ async def _perform(
     """Open bus and record, run all episodes, close them whatever happens."""
     async with open_bus(config.bus, header.run) as bus:
         with RunLog.open(path, header) as log:
-            actors = {
-                agent: Actor(name=agent, role=scenario.role_of(agent), chain=log.chain(agent))
-                for agent in sorted(world.possible_agents)
+            agents = {
+                name: agent_of(name, scenario, config, header.run, log, VALID_TICKS * world.step_s)
+                for name in sorted(world.possible_agents)
             }
-            for agent in actors:
-                bus.subscribe(agent)
+            for name in agents:
+                bus.subscribe(name)
             stage = Stage(
-                config=config, scenario=scenario, world=world, core=core, bus=bus, log=log, actors=actors, header=header
+                config=config, scenario=scenario, world=world, core=core, bus=bus, log=log, agents=agents, header=header
             )
             start = time.perf_counter()
             try:
@@ -198,8 +215,7 @@ async def _episode(stage: Stage, episode: int, watch: Watch) -> None:
     """One episode from reset to the end of the last agent; its measures are recorded even if it is cut short."""
     stage.world.reset(seed=stage.config.seed + episode)
     history = [stage.world.truth()]
-    for actor in stage.actors.values():
-        actor.inbox = ()
+    stage.inboxes = {}
     try:
         while stage.world.agents:
             await _tick(stage, history)
@@ -220,17 +236,15 @@ async def _episode(stage: Stage, episode: int, watch: Watch) -> None:
 
 async def _tick(stage: Stage, history: list[Truths]) -> None:
     """Everybody hears, perceives, decides and announces; what was decided is on disk before the world moves."""
-    agents = sorted(stage.world.agents)
-    situations = {agent: _perceive(stage, agent) for agent in agents}
+    seen = {name: _perceive(stage, name) for name in sorted(stage.world.agents)}
     with stage.timed("deciding"):
-        decisions = await _decide_all(stage, situations)
-    seqs = {agent: stage.actors[agent].record(stage.tick, decisions[agent]) for agent in agents}
-    for agent in agents:
-        _note_verdicts(stage, situations[agent], decisions[agent])
-    envelopes = _announce(stage, agents) if stage.config.has(Part.MESSAGES) else []
+        decisions = await _decide_all(stage, seen)
+    for name, decision in decisions.items():
+        _note_verdicts(stage, name, seen[name], decision)
+    envelopes = _announce(stage, list(seen)) if stage.config.has(Part.MESSAGES) else []
     with stage.timed("log"):
         stage.log.flush()  # INVARIANT: an unrecorded decision never acts
-    _move(stage, decisions, seqs, history)
+    _move(stage, decisions, history)
     if stage.config.has(Part.MESSAGES):
         with stage.timed("bus"):
             await _exchange(stage, envelopes)
@@ -239,38 +253,71 @@ async def _tick(stage: Stage, history: list[Truths]) -> None:
         stage.log.flush()
 
 
-def _perceive(stage: Stage, agent: str) -> Situation:
-    """What an agent hears and sees in this tick."""
-    actor, world = stage.actors[agent], stage.world
-    claims = actor.hear(stage.tick, stage.t_sim, world.claim_fields)
-    facts: Facts | None
+def _perceive(stage: Stage, name: str) -> Facts | None:
+    """What an agent perceives in this tick, the claims that reached it included; None if there is no observation."""
+    claims = _heard(stage, name)
+    if stage.is_distrusted:
+        return None  # facts whose verdicts were not confirmed are none: the ladder goes straight to the safe stop
     with stage.timed("world"):
         try:
-            world.receive(agent, claims)
-            facts = world.symbols(agent)
-        except (DomainError, WorldError):
-            facts = None  # no observation is no approval: the ladder goes straight to the safe stop
-        wish: Description = world.describe(agent)
-    return actor.situation(stage.tick, facts, wish)
+            stage.world.receive(name, claims)
+            return stage.world.symbols(name)
+        except (DomainError, WorldError) as error:
+            fault = Fault(fault=FaultKind.OBSERVATION_MISSING, detail=" ".join(str(error).split()))
+            stage.agents[name].chain.append(stage.tick, fault)
+            return None
 
 
-async def _decide_all(stage: Stage, situations: dict[str, Situation]) -> dict[str, Decision]:
-    """All decisions of a tick, the questions of all agents in common batches."""
-    if stage.is_distrusted:
-        return {agent: _forced_stop(here) for agent, here in situations.items()}
-    desk = Desk(stage.core, situations)
-
-    async def one(here: Situation) -> Decision:
+def _heard(stage: Stage, name: str) -> dict[str, Claim]:
+    """The valid claims of an inbox by sender, a sender's claims of one tick put together; others are recorded."""
+    heard: dict[str, Claim] = {}
+    for envelope in stage.inboxes.get(name, ()):
+        if envelope.type != "claim" or not envelope.is_valid_at(stage.t_sim):
+            continue
         try:
-            ladder = ladder_of(stage.config, stage.actors[here.agent].role)
-            return await decide(here, desk.ask, ladder, desk.knock_out if stage.core.capabilities.traces else None)
-        finally:
-            desk.leave(here.agent)
+            claim = checked(envelope.claim(), stage.world.claim_fields)
+        except ClaimError as error:
+            stage.agents[name].chain.append(stage.tick, Fault(fault=FaultKind.CLAIM_REFUSED, detail=str(error)))
+            continue
+        before = heard.get(envelope.src)
+        fields = claim.fields if before is None else before.fields | claim.fields
+        heard[envelope.src] = claim.model_copy(update={"fields": fields})
+    return heard
 
-    found = await asyncio.gather(*map(one, situations.values()))
+
+async def _decide_all(stage: Stage, seen: dict[str, Facts | None]) -> dict[str, Decision]:
+    """All decisions of a tick, the questions of all agents in common batches."""
+    desk = Desk(stage.core, seen)
+    knock_out = desk.knock_out if stage.core.capabilities.traces else None
+
+    async def act(name: str, facts: Facts | None) -> Decision:
+        goal = stage.world.describe(name).goal
+        inbox = stage.inboxes.get(name, ())
+        try:
+            return await stage.agents[name].act(stage.tick, stage.t_sim, facts, goal, inbox, desk.ask, knock_out)
+        finally:
+            desk.leave(name)
+
+    found = await asyncio.gather(*(act(name, facts) for name, facts in seen.items()))
     stage.spent_s["core"] += desk.busy_s
     stage.rungs.update(decision.rung for decision in found)
-    return dict(zip(situations, found, strict=True))
+    return dict(zip(seen, found, strict=True))
+
+
+def agent_of(name: str, scenario: Scenario, config: RunConfig, run: str, log: RunLog, valid_s: float) -> Agent:
+    """One agent of a run, with its role and its own log."""
+    role = scenario.role_of(name)
+    return Agent(
+        name,
+        run=run,
+        role=name.rpartition("-")[0] or name,
+        rules=role.rules,
+        safe_stop=role.safe_stop,
+        schedule=role.dial,
+        ladder=ladder_of(config, role),
+        chain=log.chain(name),
+        valid_s=valid_s,
+    )
 
 
 def ladder_of(config: RunConfig, role: Role) -> Ladder:
@@ -284,69 +331,59 @@ def ladder_of(config: RunConfig, role: Role) -> Ladder:
     )
 
 
-def _forced_stop(here: Situation) -> Decision:
-    """The safe stop of an agent in a run whose verdicts are no longer believed."""
-    verdict = here.rules.check(here.facts, here.rules.actions[here.safe_stop])  # type: ignore[arg-type] # None: undecided
-    reason = "verdicts not confirmed"
-    return Decision(action=here.safe_stop, rung=Rung.SAFE_STOP, verdict=verdict, attempts=(), reason=reason)
-
-
-def _note_verdicts(stage: Stage, here: Situation, decision: Decision) -> None:
+def _note_verdicts(stage: Stage, name: str, facts: Facts | None, decision: Decision) -> None:
     """Every verdict that this decision rests on will be decided again."""
-    if here.facts is None:
+    if facts is None:
         return
     verdicts = [attempt.verdict for attempt in decision.attempts]
     if not verdicts or verdicts[-1] is not decision.verdict:
         verdicts.append(decision.verdict)
     for verdict in verdicts:
-        stage.rechecks.note(here.rules, here.facts, verdict)
+        stage.rechecks.note(stage.scenario.role_of(name).rules, facts, verdict)
 
 
-def _announce(stage: Stage, agents: list[str]) -> list[Envelope]:
-    """What the agents say about the present, recorded before it is sent."""
-    kinds = {name: declared.kind for name, declared in stage.world.claim_fields.items()}
-    return [
-        envelope
-        for agent in agents
-        for envelope in stage.actors[agent].announce(
-            stage.header.run, stage.tick, stage.t_sim, stage.world.step_s, stage.world.claims(agent), kinds
-        )
-    ]
+def _announce(stage: Stage, names: list[str]) -> list[Envelope]:
+    """What the agents say about the present, one claim of each kind, recorded before it is sent."""
+    kinds = {key: declared.kind for key, declared in stage.world.claim_fields.items()}
+    envelopes = []
+    for name in names:
+        said = stage.world.claims(name)
+        for kind in sorted({kinds[key] for key in said}):
+            fields = {key: value for key, value in sorted(said.items()) if kinds[key] == kind}
+            claim = Claim(kind=kind, sender=name, fields=fields, tick=stage.tick)
+            envelopes.append(stage.agents[name].announce(stage.tick, stage.t_sim, claim))
+    return envelopes
 
 
-def _move(stage: Stage, decisions: dict[str, Decision], seqs: dict[str, int], history: list[Truths]) -> None:
+def _move(stage: Stage, decisions: dict[str, Decision], history: list[Truths]) -> None:
     """Let the world move, and record what it was given and what came of it."""
     with stage.timed("world"):
-        _, rewards, terminations, truncations, _ = stage.world.step({a: d.action for a, d in decisions.items()})
+        _, rewards, terminations, truncations, _ = stage.world.step({n: d.action for n, d in decisions.items()})
         before, after = history[-1], stage.world.truth()
     history.append(after)
     chain = stage.log.chain(WORLD_OWNER)
-    for agent, decision in decisions.items():
-        rules = stage.actors[agent].role.rules
-        action = rules.actions[decision.action]
-        stage.actors[agent].chain.append(
-            stage.tick, Applied(action=label(decision.action), fields=action.model_dump(), decision_seq=seqs[agent])
-        )
-        true_facts, truth = before.agents[agent].facts, after.agents[agent]
-        violated = rules.check(true_facts, action).violations if true_facts is not None else ()
+    for name, decision in decisions.items():
+        stage.agents[name].applied(stage.tick)
+        rules, facts, truth = stage.scenario.role_of(name).rules, before.agents[name].facts, after.agents[name]
+        violated = rules.check(facts, rules.actions[decision.action]).violations if facts is not None else ()
         outcome = Outcome(
-            agent=agent,
+            agent=name,
             violated=tuple(violation.name for violation in violated),
             measures={
                 "has_arrived": truth.has_arrived,
                 "has_crashed": truth.has_crashed,
                 "speed_mps": float(truth.speed_mps),
             },
-            reward=float(rewards[agent]),
-            is_terminated=bool(terminations[agent]),
-            is_truncated=bool(truncations[agent]),
+            reward=float(rewards[name]),
+            is_terminated=bool(terminations[name]),
+            is_truncated=bool(truncations[name]),
         )
         chain.append(stage.tick, outcome)
 
 
 def _record_episode(stage: Stage, episode: int, history: list[Truths]) -> None:
     """The assessor's measures of one episode, as an outcome of the world itself."""
-    found = {name: value for name, value in asdict(measure(history)).items() if math.isfinite(value)}
+    found = {key: value for key, value in asdict(measure(history)).items() if math.isfinite(value)}
     outcome = Outcome(agent=WORLD_OWNER, measures={"episode": episode, **found}, is_terminated=True)
     stage.log.chain(WORLD_OWNER).append(max(0, stage.tick - 1), outcome)
 
@@ -371,8 +408,7 @@ async def _exchange(stage: Stage, envelopes: list[Envelope]) -> None:
         delivery = error.delivery
     for refused in delivery.refused if delivery else ():
         stage.fault(FaultKind.MESSAGE_REFUSED, f"{refused.reason.value} from {refused.src}", refused.count)
-    for agent, actor in stage.actors.items():
-        actor.inbox = delivery.inboxes.get(agent, ()) if delivery else ()
+    stage.inboxes = dict(delivery.inboxes) if delivery else {}
 
 
 def _distrust(stage: Stage, mismatches: list[Mismatch]) -> None:

@@ -72,7 +72,7 @@ class Agent:
             tick=tick,
             t_sim=t_sim,
             valid_until=t_sim + self._valid_s,
-            lamport=self.chain.lamport,
+            lamport=self.chain.lamport + 1,
             prev=self.chain.head,
             body=body,
             parents=self._last[0].parents if self._last else (),
