@@ -13,6 +13,7 @@ import math
 import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import Enum, StrEnum
 from fractions import Fraction
 from typing import Any, ClassVar, Final, Literal, Self, TypeAlias, TypeVar, cast, get_args, get_origin
@@ -163,7 +164,7 @@ def shortest(value: float | Fraction) -> str:
     if value == int(value):
         return str(int(value))
     text = repr(float(value))
-    return format(Fraction(text).limit_denominator(10**18), "f").rstrip("0") if "e" in text else text
+    return format(Decimal(text), "f") if "e" in text else text
 
 
 def _show(value: object) -> str:

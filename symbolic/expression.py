@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
-from typing import Final, NoReturn, TypeAlias, cast, overload
+from typing import Any, Final, NoReturn, TypeAlias, cast, overload
 
 from symbolic.domain import Action, DomainError, FieldSpec, Kind, State, domain_of
 
@@ -520,16 +520,16 @@ class Fields:
         self._domain = domain_of(schema)
         self._owner = Owner.STATE if issubclass(schema, State) else Owner.ACTION
 
-    def __getattr__(self, name: str) -> Term:
-        """The symbolic value of one field; an undeclared name is an `ExpressionError`."""
+    def __getattr__(self, name: str) -> Any:
+        """The symbolic value of one field (its sort is known at run time only); an undeclared name is an error."""
+        return self[name]
+
+    def __getitem__(self, name: str) -> Term:
+        """The same by text; an undeclared name is an `ExpressionError`."""
         try:
             return term_of(Read(self._owner, self._domain.field(name)))
         except DomainError as error:
             raise ExpressionError(str(error)) from None
-
-    def __getitem__(self, name: str) -> Term:
-        """The same by text."""
-        return self.__getattr__(name)
 
 
 def fields(schema: type[State] | type[Action]) -> Fields:

@@ -6,9 +6,11 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from symbolic.domain import Action, Facts, codes_of
+from symbolic.compiled import Codes
+from symbolic.domain import Action, Facts
+from symbolic.enumeration import search
 from symbolic.reference import MAYBE, NO, YES, Truth, Walk, shown
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 
 Decider: TypeAlias = "Callable[[RuleSet[Any, Any], Facts, Action, Sequence[int]], Sequence[Truth | None]]"
-"""Decides rules (by index) that open facts leave open: `smt.decide` has this shape."""
+"""Decides rules (by index) that open facts leave open: `smt.possible` has this shape."""
 
 
 class Outcome(StrEnum):
@@ -101,20 +103,24 @@ class Verdict:
 def check(ruleset: RuleSet[Any, Any], facts: Facts, action: Action) -> Verdict:
     """Decide every rule for one action; whatever goes wrong is an undecided verdict, never an exception.
 
-    Exact facts are decided by the compiled function; others by the reference walk, and by the solver where
-    that is not sure. A rule that is violated in some state that the facts allow counts as violated.
+    Exact facts are decided by the compiled function; others by the reference walk, where that is not sure by
+    trying states, and where those are too many by the solver. A rule that is violated in some state that the
+    facts allow counts as violated.
     """
     try:
         _demand_fit(ruleset, facts, action)
         chosen = ruleset.codes_of(action)
+        reason = ""
         if facts.is_exact:
-            breaches = ruleset.compiled(facts.codes, chosen)  # type: ignore[arg-type]
+            breaches = ruleset.compiled(cast(Codes, facts.codes), chosen)
             broken = [rule for rule, is_broken in zip(ruleset.rules, breaches, strict=True) if is_broken is not False]
             undecided: tuple[str, ...] = ()
         else:
-            truths = _decide_open(ruleset, facts, action)
-            broken = [rule for rule, found in zip(ruleset.rules, truths, strict=True) if found in {YES, MAYBE}]
-            undecided = tuple([rule.anchor for rule, found in zip(ruleset.rules, truths, strict=True) if found is None])
+            truths, reason = _decide_open(ruleset, facts, chosen, action)
+            pairs = list(zip(ruleset.rules, truths, strict=True))
+            broken = [rule for rule, found in pairs if found is YES or found is MAYBE]
+            # INVARIANT: what is none of the three truths is undecided, whatever a decider returned.
+            undecided = tuple([rule.anchor for rule, found in pairs if not isinstance(found, Truth)])
         outcome = Outcome.UNSAFE if broken else Outcome.UNDECIDED if undecided else Outcome.SAFE
         return Verdict(
             outcome=outcome,
@@ -123,7 +129,7 @@ def check(ruleset: RuleSet[Any, Any], facts: Facts, action: Action) -> Verdict:
             action=action,
             facts_sha256=facts.sha256,
             ruleset_sha256=ruleset.sha256,
-            reason="the solver could not decide within its budget" if undecided else "",
+            reason=reason,
         )
     except Exception as error:  # noqa: BLE001 - the decision: any fault of a check is "undecided", with its text
         return _fault(ruleset, facts, action, error)
@@ -134,7 +140,9 @@ def sweep(ruleset: RuleSet[Any, Any], facts: Facts) -> tuple[bool, ...]:
     if type(facts) is Facts and facts.is_exact and facts.schema is ruleset.state and ruleset.rules:
         try:
             facts.to_json()
-            return tuple([True not in ruleset.compiled(facts.codes, ruleset.codes_of(one)) for one in ruleset.actions])  # type: ignore[arg-type]
+            kept = (False,) * len(ruleset.rules)
+            check_codes, codes = ruleset.compiled, cast(Codes, facts.codes)
+            return tuple([check_codes(codes, ruleset.codes_of(one)) == kept for one in ruleset.actions])
         except Exception:  # noqa: BLE001, S110 - the decision: each action is checked again below, where faults are undecided
             pass
     return tuple([check(ruleset, facts, one).is_safe for one in ruleset.actions])
@@ -153,17 +161,25 @@ def _sort(given: object) -> str:
     return given.schema.__name__ if isinstance(given, Facts) else type(given).__name__
 
 
-def _decide_open(ruleset: RuleSet[Any, Any], facts: Facts, action: Action) -> tuple[Truth | None, ...]:
-    """Truth of each rule's violation where facts are open; None where the solver does not know."""
+def _decide_open(
+    ruleset: RuleSet[Any, Any], facts: Facts, chosen: tuple[int, ...], action: Action
+) -> tuple[list[Truth | None], str]:
+    """Truth of each rule's violation where facts are open, None where nobody knows, and why."""
     _demand_order(ruleset, facts)
-    walk = Walk(facts, codes_of(action))
+    walk = Walk(facts, chosen)
     found: list[Truth | None] = [walk.truth(rule.violation) for rule in ruleset.rules]
-    if MAYBE in found:
-        open_rules = [index for index, truth in enumerate(found) if truth is MAYBE]
-        solved = _decider(ruleset)(ruleset, facts, action, open_rules)
-        for index in open_rules:
-            found[index] = solved[index]
-    return tuple(found)
+    open_rules = [index for index, truth in enumerate(found) if truth is MAYBE]
+    for index in open_rules:
+        found[index] = search(ruleset, index, facts, chosen)
+    left = [index for index in open_rules if found[index] is None]
+    try:
+        if left:
+            solved = _decider(ruleset)(ruleset, facts, action, left)
+            for index in left:
+                found[index] = solved[index]
+    except Exception as error:  # noqa: BLE001 - the decision: what the solver leaves open stays undecided
+        return found, _text(error)
+    return found, "" if None not in found else "the solver could not decide within its budget"
 
 
 def _decider(ruleset: RuleSet[Any, Any]) -> Decider:
@@ -171,7 +187,7 @@ def _decider(ruleset: RuleSet[Any, Any]) -> Decider:
         return ruleset.decider
     from symbolic import smt  # here: exact checks must work where the solver is absent
 
-    return smt.decide
+    return smt.possible
 
 
 def _demand_order(ruleset: RuleSet[Any, Any], facts: Facts) -> None:
@@ -206,8 +222,12 @@ def _fault(ruleset: RuleSet[Any, Any], facts: object, action: object, error: Exc
         action=action if isinstance(action, Action) else None,
         facts_sha256=_hash_if_possible(facts),
         ruleset_sha256=ruleset.sha256,
-        reason=" ".join(f"{type(error).__name__}: {error}".split())[:300],
+        reason=_text(error),
     )
+
+
+def _text(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 def _hash_if_possible(facts: object) -> str:

@@ -27,6 +27,10 @@ from tests.symbolic.strategies import (
 )
 
 
+def exactly(facts: Facts) -> tuple[int, ...]:
+    return tuple(code for code in facts.codes if isinstance(code, int))
+
+
 def is_true(expr: Expr, facts: Facts, action: Operate | None = None) -> bool:
     found = truth(expr, facts, action)
     assert found is not MAYBE
@@ -38,7 +42,7 @@ def is_true(expr: Expr, facts: Facts, action: Operate | None = None) -> bool:
 def test_compiled_condition_equals_the_reference(expr: Expr, facts: list[Facts], action: Operate) -> None:
     compiled = compile_rules([expr], domain_of(Plant), domain_of(Operate))
     for one in facts:
-        assert compiled(one.codes, codes_of(action)) == (is_true(expr, one, action),)
+        assert compiled(exactly(one), codes_of(action)) == (is_true(expr, one, action),)
 
 
 @settings(max_examples=300)
@@ -91,7 +95,7 @@ def test_grounded_conditions_of_open_facts_are_sound(expr: Expr, facts: Facts) -
 
 def brute(rules: RuleSet[Plant, Operate], facts: Facts, action: Operate) -> tuple[Truth, ...]:
     """Truth of each rule's violation by enumeration."""
-    compiled = [rules.compiled(one.codes, codes_of(action)) for one in every_state(facts)]  # type: ignore[arg-type]
+    compiled = [rules.compiled(exactly(one), codes_of(action)) for one in every_state(facts)]
     return tuple(YES if all(c) else MAYBE if any(c) else NO for c in zip(*compiled, strict=True))
 
 
@@ -105,7 +109,9 @@ def test_solver_equals_enumeration(rules: RuleSet[Plant, Operate], facts: Facts,
 @given(rule_sets(most=3), open_facts, actions)
 def test_check_of_open_facts_equals_enumeration(rules: RuleSet[Plant, Operate], facts: Facts, action: Operate) -> None:
     verdict = rules.check(facts, action)
-    expected = [rule.anchor for rule, found in zip(rules.rules, brute(rules, facts, action), strict=True) if found is not NO]
+    expected = [
+        rule.anchor for rule, found in zip(rules.rules, brute(rules, facts, action), strict=True) if found is not NO
+    ]
     assert ([one.rule for one in verdict.violations], verdict.undecided) == (expected, ())
     assert verdict.is_safe is (not expected)
 
@@ -118,7 +124,7 @@ def test_solver_confirms_exact_verdicts_and_finds_every_forged_one(
     batch = [(one, action, rules.check(one, action)) for one in facts]
     assert SOLVER.redecide(rules, batch) == []
     for one in facts:
-        truths = [YES if broken else NO for broken in rules.compiled(one.codes, codes_of(action))]  # type: ignore[arg-type]
+        truths = [YES if broken else NO for broken in rules.compiled(exactly(one), codes_of(action))]
         forged = [NO if truths[0] is YES else YES, *truths[1:]]
         found = SOLVER.redecide(rules, [(one, action, forged)])
         assert [(m.index, m.rule, m.claimed) for m in found] == [(0, "R1", forged[0])]
@@ -161,7 +167,11 @@ def test_another_rule_never_allows_what_was_forbidden(
 @given(rule_sets(), open_facts, exact_facts)
 def test_knowing_less_never_allows_more(rules: RuleSet[Plant, Operate], facts: Facts, exact: Facts) -> None:
     wider = Facts.from_codes(
-        Plant, tuple(known if known is None or isinstance(known, tuple) else one for known, one in zip(facts.codes, exact.codes, strict=True))
+        Plant,
+        tuple(
+            known if known is None or isinstance(known, tuple) else one
+            for known, one in zip(facts.codes, exact.codes, strict=True)
+        ),
     )
     narrow = next(every_state(wider))
     assert all(known or not wide for known, wide in zip(rules.compliant(narrow), rules.compliant(wider), strict=True))
@@ -171,7 +181,7 @@ def test_knowing_less_never_allows_more(rules: RuleSet[Plant, Operate], facts: F
 def test_compiled_condition_is_the_same_alone_and_in_a_set(expr: Expr) -> None:
     left = residual(expr, codes_of(ACTIONS[0]))
     facts = Facts.from_codes(Plant, tuple(field.low for field in domain_of(Plant).fields))
-    assert compile_conditions([left, left])(facts.codes) == (is_true(left, facts),) * 2  # type: ignore[arg-type]
+    assert compile_conditions([left, left])(exactly(facts)) == (is_true(left, facts),) * 2
 
 
 SOLVER = Solver()
