@@ -91,12 +91,12 @@ class Plan:
     uncut: Tensor
     """(batch, token) bool: False where a knocked-out block stands."""
     floors: Tensor
-    """(layer, batch, row) float32, see `Segments`."""
+    """(layer, batch) float32, see `Segments`."""
     top_floors: tuple[float, ...]
     """The highest floor of each layer."""
     dials: tuple[Dial, ...]
     steered: Tensor
-    """(change,) int64: flat indices into batch * row of the rows whose output the dial or a cut replaces."""
+    """(change,) int64: flat indices into batch * row of the rows whose output the dial or a cut replaces; no twins."""
     is_plain: bool
     """No tree, no twin, and positions count every token: the family's own mask serves."""
     stock: str
@@ -133,7 +133,6 @@ def plan_of(rows: Sequence[Row], *, stock: str, num_layers: int, pad_id: int, de
     uncut = torch.ones(batch, tokens, dtype=torch.bool)
     decision = torch.zeros(batch, num_rows, dtype=torch.long)
     share = torch.zeros(batch, 2, num_rows)
-    floors = torch.zeros(num_layers, batch, num_rows)
     for b, row in enumerate(rows):
         start, length, own = row.encoding.decision_from, row.length, row.num_decision_rows
         row_ids, row_positions, of_token = _unrolled(row)
@@ -158,10 +157,12 @@ def plan_of(rows: Sequence[Row], *, stock: str, num_layers: int, pad_id: int, de
             uncut[b, :length] = of_token != row.prompt.names().index(row.cut)
         decision[b] = torch.arange(start, start + num_rows).clamp(max=length - 1)
         share[b, 0, :own] = 1.0 / own
-        for layer in range(num_layers):
-            floors[layer, b] = layer_floor(row.dial.value, layer, num_layers, row.dial.gamma)
-            if row.has_twin:
-                floors[layer, b, own:] = 0.0
+    floors = torch.tensor(
+        [
+            [layer_floor(row.dial.value, layer, num_layers, row.dial.gamma) for row in rows]
+            for layer in range(num_layers)
+        ]
+    )
     is_steered = torch.tensor([row.dial.value > 0.0 or row.cut is not None for row in rows])
     return Plan(
         ids=ids.to(device),
@@ -174,7 +175,7 @@ def plan_of(rows: Sequence[Row], *, stock: str, num_layers: int, pad_id: int, de
         layout=layout_of(membership.to(device), groups.to(device)),
         uncut=uncut.to(device),
         floors=floors.to(device),
-        top_floors=tuple(floors.amax((1, 2)).tolist()),
+        top_floors=tuple(floors.amax(1).tolist()),
         dials=tuple(row.dial for row in rows),
         steered=((share[:, 0] > 0.0) & is_steered[:, None]).flatten().nonzero()[:, 0].to(device),
         is_plain=not any(

@@ -48,7 +48,7 @@ class Segments:
     hidden: Tensor
     """(batch, 1, row, key) bool: True where a row must not look; padding is always hidden."""
     floor: Tensor
-    """(batch, row) float32 in [0, 1]: the fidelity floor; 0 = off, 1 = hard cut. A batch entry with a 1 has only 1s."""
+    """(batch,) float32 in [0, 1]: the fidelity floor of each batch entry; 0 = off, 1 = hard cut."""
     has_floor: bool
     """Whether any floor is above 0."""
     has_cut: bool
@@ -107,7 +107,7 @@ def packed(
     layout = segments.layout
     scores = _scores(query.float(), key.float(), scale, softcap).masked_fill(segments.hidden, -torch.inf)
     if segments.has_cut:
-        cut = (segments.floor[:, :1] == 1.0) & (layout.groups == Group.REST)
+        cut = (segments.floor == 1.0)[:, None] & (layout.groups == Group.REST)
         # A poisoned key or value that is cut must not reach a sum: 0 * inf is NaN.
         scores = scores.masked_fill(cut[:, None, None] & ~scores.isfinite(), -torch.inf)
         value = value.masked_fill(cut[:, None, :, None], 0.0)
@@ -125,7 +125,7 @@ def packed(
     raw = steered = block_sums * _flat(weights, of_block)
     raw_fidelity = steered_fidelity = _fidelity(L)
     if segments.has_floor:
-        bias = rest_bias(L, segments.floor[:, None])
+        bias = rest_bias(L, segments.floor[:, None, None])
         tops[..., Group.REST] += bias
         L[..., Group.REST] += bias
         weights = (tops - L.logsumexp(-1, keepdim=True)).exp()
@@ -176,7 +176,7 @@ def reference(
             if not len(keys):
                 continue
             group_b[b, block] = layout.groups[b, keys[0]]
-            if group_b[b, block] == Group.REST and segments.floor[b, 0] == 1.0:
+            if group_b[b, block] == Group.REST and segments.floor[b] == 1.0:
                 seen = scores[b][..., keys].nan_to_num(nan=-torch.inf, posinf=-torch.inf)
             else:
                 seen = scores[b][..., keys]
@@ -191,7 +191,7 @@ def reference(
     L = torch.stack(
         [L_b.masked_fill((group_b != group)[:, None, None], -torch.inf).logsumexp(-1) for group in Group], dim=-1
     )
-    beta = rest_bias(L, segments.floor.double()[:, None])
+    beta = rest_bias(L, segments.floor.double()[:, None, None])
     is_rest = (group_b == Group.REST)[:, None, None]
     shifted_b = torch.where(is_rest, L_b + beta[..., None], L_b)
     steered = shifted_b.softmax(-1)

@@ -22,6 +22,7 @@ import torch
 import transformers
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
 
 import localist_core.model  # noqa: F401  # makes the family `localist` known to transformers
 from localist_core.blocks import DECISION_KINDS, BlockKind, Trust
@@ -265,6 +266,9 @@ def _has_twin(request: Request) -> bool:
 def _load(directory: Path, dtype: torch.dtype | str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     if not (directory / "config.json").is_file():
         raise ModelMissingError(f"expected a model directory with a config.json, got `{directory}`")
+    bars: Any = transformers_logging
+    had_bars = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             directory, dtype=dtype, local_files_only=True, trust_remote_code=False, output_loading_info=True
@@ -281,6 +285,9 @@ def _load(directory: Path, dtype: torch.dtype | str) -> tuple[PreTrainedModel, P
         raise UnsupportedModelError(
             f"expected a causal language model in `{directory}`, got family `{family}`: {_first_line(error)}"
         ) from error
+    finally:
+        if had_bars:
+            bars.enable_progress_bar()
     model, info = cast("tuple[PreTrainedModel, dict[str, set[str]]]", loaded)
     missing = sorted(info["missing_keys"])
     if missing:

@@ -50,7 +50,7 @@ def case(seed: int, *, spread: float = 1.0, sink: bool = False, batch: int = 2, 
     hidden[..., :2] = False
     membership[1, -3:] = 0.0
     hidden[1, ..., -3:] = True
-    floors = torch.tensor([0.0, 0.3, 0.8, 0.99])[torch.randint(4, (batch, 1), generator=g)].expand(-1, rows)
+    floors = torch.tensor([0.0, 0.3, 0.8, 0.99])[torch.randint(4, (batch, 1), generator=g)][:, 0]
     return Case(
         query=torch.randn(batch, 4, rows, 8, generator=g) * spread,
         key=torch.randn(batch, 2, keys, 8, generator=g),
@@ -58,7 +58,7 @@ def case(seed: int, *, spread: float = 1.0, sink: bool = False, batch: int = 2, 
         segments=Segments(
             layout=layout_of(membership, torch.tensor(BLOCK_GROUPS)[block_of]),
             hidden=hidden,
-            floor=floors.contiguous(),
+            floor=floors,
             has_floor=bool(floors.max() > 0.0),
             has_cut=False,
         ),

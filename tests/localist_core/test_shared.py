@@ -123,6 +123,12 @@ def test_at_dial_zero_untrusted_text_does_reach_it(localist) -> None:
     assert one.probabilities != other.probabilities
 
 
+def test_every_token_of_a_long_message_is_seen_at_dial_zero(core) -> None:
+    """Its positions run beyond those of the decision rows; order is by index all the same."""
+    one, other = (core.decide([tiny.request(0.0, message="car says " * 20 + word)])[0] for word in ("go", "stop"))
+    assert one.probabilities != other.probabilities
+
+
 def test_hard_cut_masks_as_well_as_it_gathers(localist) -> None:
     """With a depth exponent near 0 nothing is left out, so the same cut is made by the dial alone."""
     gathered, masked = localist.decide([tiny.request(Dial(1.0, tiny.TARGETS, gamma=g)) for g in (0.0, 1e-12)])
