@@ -247,12 +247,19 @@ def step_of(trace: Trace, agent: str, tick: int) -> Step:
 
 def _assess(arguments: argparse.Namespace) -> Exit:
     from scenarios.assess import assess
-    from scenarios.report.assessment import assessment_json, print_assessment
+    from scenarios.report.assessment import assessment, assessment_json
+    from scenarios.report.table import print_rich
+    from scenarios.run import load_core
+    from scenarios.scenario import load
 
     if arguments.states < 1:
         raise ConfigError(f"expected 1 state or more, got `{arguments.states}`; correct --states")
-    found = assess(arguments.scenario, states=arguments.states, seed=arguments.seed, core=_core_config(arguments))
-    _print_json(assessment_json(found)) if arguments.json else print_assessment(found)
+    scenario, core = load(arguments.scenario), load_core(_core_config(arguments))
+    roles = assess(scenario, core, states=arguments.states, seed=arguments.seed)
+    if arguments.json:
+        _print_json(assessment_json(scenario.name, core.capabilities, roles))
+    else:
+        print_rich(assessment(scenario.name, core.capabilities, roles))
     return Exit.PASS
 
 
