@@ -11,8 +11,8 @@ our own bodies are never excused. Otherwise A is excused if and only if one of t
 2. B reversed: it drove backwards (below -0.1 m/s) before or at the touch, and A was not faster than B.
 3. A was hit from behind: their headings differ by less than 60 degrees, and B's centre lay behind A's rear quarter
    (more than a quarter of A's length behind A's centre, along A's heading).
-4. B took A's way: A was in the crossing before B entered it (B entered later, or never was in it), and A's movement has
-   the higher priority or A had entered at least 1 s before B.
+4. B took A's way: their headings differ by at least 30 degrees, A was in the crossing before B entered it (B entered
+   later, or never was in it), and A's movement has the higher priority or A had entered at least 1 s before B.
 
 So A pays for running into anything ahead, into anything that stands, for entering an occupied crossing, and for every
 doubtful case.
@@ -35,6 +35,7 @@ STANDING_MPS: Final = 0.5
 REVERSING_MPS: Final = -0.1
 MEMORY_S: Final = 1.0
 SAME_WAY_RAD: Final = math.radians(60)
+CROSSING_RAD: Final = math.radians(30)
 NEAR_MISS_S: Final = 0.5
 """A time to collision below this is a near miss; constant velocities overstate it for turning cars."""
 NEAR_MISS_M: Final = 0.5
@@ -130,13 +131,16 @@ def _has_reversed(me: Body, other: Body, at_touch: Body) -> bool:
 
 
 def _is_behind(me: Body, other: Body) -> bool:
-    turn = abs(math.remainder(other.heading_rad - me.heading_rad, 2 * math.pi))
     ahead_m = (other.x_m - me.x_m) * math.cos(me.heading_rad) + (other.y_m - me.y_m) * math.sin(me.heading_rad)
-    return turn < SAME_WAY_RAD and ahead_m < -me.length_m / 4
+    return _turn(me, other) < SAME_WAY_RAD and ahead_m < -me.length_m / 4
+
+
+def _turn(me: Body, other: Body) -> float:
+    return abs(math.remainder(other.heading_rad - me.heading_rad, 2 * math.pi))
 
 
 def _took_the_way(me: Body, other: Body) -> bool:
-    if me.entered_s is None:
+    if me.entered_s is None or _turn(me, other) < CROSSING_RAD:
         return False
     later_s = math.inf if other.entered_s is None else other.entered_s - me.entered_s
     return later_s > 0 and (me.priority > other.priority or later_s >= MEMORY_S)

@@ -146,7 +146,7 @@ def _module(path: str) -> ModuleType:
         spec.loader.exec_module(module)
     except SyntaxError as error:
         raise ScenarioError(f"{path}:{error.lineno}: expected Python, got {error.msg}; correct the line") from error
-    except Exception as error:  # the file is the user's: whatever it raises is told in one line
+    except (Exception, SystemExit) as error:  # the file is the user's: whatever it raises is told in one line
         place = _line_in(error, file)
         raise ScenarioError(f"{path}{place}: {type(error).__name__}: {_one_line(error)}") from error
     finally:
