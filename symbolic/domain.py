@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum, StrEnum
 from fractions import Fraction
-from typing import Any, ClassVar, Final, Literal, Self, TypeAlias, TypeVar, cast, get_args, get_origin
+from functools import lru_cache
+from typing import Any, ClassVar, Final, ForwardRef, Literal, Self, TypeAlias, TypeVar, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
@@ -26,6 +27,9 @@ MAX_ACTIONS: Final = 64
 
 MAX_CODE: Final = 2**53
 """Codes stay below this size, so that every grid point has a float of its own."""
+
+MAX_TEXTS: Final = 4096
+"""Texts of codes that are kept."""
 
 Value: TypeAlias = float | int | bool | str
 """One exact value of a field, as users write it."""
@@ -149,10 +153,15 @@ class FieldSpec:
 
     def show(self, code: int) -> str:
         """Text of a code: the shortest decimal of a number, `true`/`false`, or the word."""
-        value = self.decode(code)
-        if isinstance(value, bool):
-            return "true" if value else "false"
-        return value if isinstance(value, str) else shortest(value)
+        return _text(self, code)
+
+
+@lru_cache(maxsize=MAX_TEXTS)
+def _text(field: FieldSpec, code: int) -> str:
+    value = field.decode(code)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else shortest(value)
 
 
 def shortest(value: float | Fraction) -> str:
@@ -178,9 +187,6 @@ def _list(words: tuple[str, ...]) -> str:
 
 Writer: TypeAlias = tuple[str, int, dict[Code, str], Callable[[Code], str]]
 """The key of a field in JSON, its index, texts of codes written before, and what writes a new one."""
-
-MAX_TEXTS: Final = 4096
-"""Texts kept per field."""
 
 
 def _writer(field: FieldSpec) -> Writer:
@@ -349,6 +355,8 @@ def _read_domain(schema: type[BaseModel]) -> Domain:
 
 def _read_field(place: str, name: str, index: int, info: FieldInfo) -> FieldSpec:
     kind = info.annotation
+    if isinstance(kind, str | ForwardRef):
+        raise DomainError(f"expected a known type for `{place}`, got {_show(kind)}; import it above the declaration")
     if kind is float or kind is int:
         return _read_number(place, name, index, info, is_whole=kind is int)
     if not info.is_required():

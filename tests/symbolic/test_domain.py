@@ -84,6 +84,7 @@ def test_facts_without_a_field_are_refused() -> None:
         (int, ..., "expected bounds for `Bad.x`, got none; declare it with whole(ge=, le=)"),
         (str, ..., "expected `Bad.x` to be a bounded float, int, bool or Literal of strings, got `<class 'str'>`; declare it with fixed() or whole()"),
         (Literal["a", 1], ..., "expected `Bad.x` to be a bounded float, int, bool or Literal of strings, got `typing.Literal['a', 1]`; declare it with fixed() or whole()"),
+        ("Missing", ..., "expected a known type for `Bad.x`, got `ForwardRef('Missing')`; import it above the declaration"),
         (bool, True, "expected no default for `Bad.x`, got `True`; a missing fact must stay missing"),
         (float, fixed(ge=0, le=1, step=0.3), "expected ge < le, both multiples of step > 0 for `Bad.x`, got `[0, 1, 0.3]`; correct the bounds"),
         (float, fixed(ge=1, le=0, step=1), "expected ge < le, both multiples of step > 0 for `Bad.x`, got `[1, 0, 1]`; correct the bounds"),
