@@ -55,21 +55,24 @@ class Desk:
     def _answer_if_all_asked(self) -> None:
         if not self._waiting or len(self._waiting) < len(self._deciding):
             return
-        asked = [pair for _, pair in sorted(self._waiting.items()) if not pair[1].cancelled()]
+        asked = [self._waiting[agent] for agent in sorted(self._waiting)]
         self._waiting.clear()
-        if not asked:
-            return
+        if all(answer.done() for _, answer in asked):
+            return  # whoever asked has been cancelled
         start = time.perf_counter()
         try:
             choices = self._core.decide([request for request, _ in asked])
+            answers: list[Choice | CoreError] = list(map(_as_recorded, choices))
         except CoreError as error:
-            for _, answer in asked:
-                answer.set_exception(error)
-        else:
-            for (_, answer), choice in zip(asked, choices, strict=True):
-                answer.set_result(_as_recorded(choice))
-        finally:
-            self.busy_s += time.perf_counter() - start
+            answers = [error] * len(asked)
+        self.busy_s += time.perf_counter() - start
+        for (_, waiting), answer in zip(asked, answers, strict=True):
+            if waiting.done():
+                continue  # Ctrl-C came while the core was busy
+            if isinstance(answer, CoreError):
+                waiting.set_exception(answer)
+            else:
+                waiting.set_result(answer)
 
 
 def _as_recorded(choice: Choice) -> Choice:

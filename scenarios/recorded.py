@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from agents.recording.errors import ReplayError
 from agents.recording.events import AttemptRecord
 from agents.recording.replay import Cassette
 from agents.recording.trace import Trace
@@ -17,11 +18,13 @@ class RecordedCore:
         self._cassette = Cassette(trace)
         self._knocked: dict[tuple[str, str], dict[str, float]] = {}
         card = trace.header.core
+        decisions = (step.decision for step in trace.steps())
+        attempts = [attempt for decision in decisions if decision for attempt in decision.attempts]
         self.capabilities = Capabilities(
             name=card.name,
             dials=True,
-            traces=True,
-            cites=True,
+            traces=any(attempt.masses is not None for attempt in attempts),
+            cites=any(attempt.citations is not None for attempt in attempts),
             device=card.device,
             dtype=card.dtype,
             fingerprint=card.fingerprint,
@@ -36,8 +39,18 @@ class RecordedCore:
         return tuple(map(self._answer, requests))
 
     def knock_out(self, request: Request, block: str) -> float:
-        """The recorded change, in nats; KeyError if it was not measured then."""
-        return self._knocked[(request.agent, request.prompt.sha256)][block]
+        """The recorded change, in nats.
+
+        Raises:
+            ReplayError: it was not measured then.
+        """
+        try:
+            return self._knocked[(request.agent, request.prompt.sha256)][block]
+        except KeyError:
+            raise ReplayError(
+                f"expected a recorded knock-out of `{block}` for `{request.agent}`, got none; "
+                "the replayed run has left the recorded one"
+            ) from None
 
     def num_left(self) -> int:
         """Recorded answers that nobody asked for."""

@@ -84,9 +84,9 @@ class Stage:
     agents: dict[str, Agent]
     """Agents by name, sorted."""
     header: Header
+    rechecks: Rechecks
     inboxes: dict[str, tuple[Envelope, ...]] = field(default_factory=dict)
     """What the last barrier gave out."""
-    rechecks: Rechecks = field(default_factory=Rechecks)
     tick: int = 0
     is_bus_down: bool = False
     is_distrusted: bool = False
@@ -121,6 +121,7 @@ def run(
     watch: Watch = lambda pulse: None,
     core: Core | None = None,
     header: Header | None = None,
+    rechecks: Rechecks | None = None,
 ) -> Path:
     """Run a scenario to its end; gives the run directory.
 
@@ -130,6 +131,7 @@ def run(
         watch: called once a tick.
         core: what proposes; loaded as the settings say where None.
         header: written in place of the run's own: a replay writes the one that it replays.
+        rechecks: decides verdicts again; Z3 does where None.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; the message says where the closed record lies.
@@ -143,7 +145,7 @@ def run(
         core = core or load_core(config.core)
         header = header or header_of(config, scenario, core.capabilities, world.possible_agents)
         path = out or free_path(RUNS, f"{scenario.name}-{config.seed}")
-        asyncio.run(_perform(config, scenario, world, core, header, path, watch))
+        asyncio.run(_perform(config, scenario, world, core, header, path, watch, rechecks or Rechecks()))
     except KeyboardInterrupt:
         where = f"; what was decided until then is in `{path}`" if "path" in locals() else " before the first tick"
         raise KeyboardInterrupt(f"interrupted{where}") from None
@@ -174,7 +176,14 @@ def free_path(folder: Path, name: str) -> Path:
 
 
 async def _perform(
-    config: RunConfig, scenario: Scenario, world: World, core: Core, header: Header, path: Path, watch: Watch
+    config: RunConfig,
+    scenario: Scenario,
+    world: World,
+    core: Core,
+    header: Header,
+    path: Path,
+    watch: Watch,
+    rechecks: Rechecks,
 ) -> None:
     """Open bus and record, run all episodes, close them whatever happens."""
     async with open_bus(config.bus, header.run) as bus:
@@ -186,7 +195,15 @@ async def _perform(
             for name in agents:
                 bus.subscribe(name)
             stage = Stage(
-                config=config, scenario=scenario, world=world, core=core, bus=bus, log=log, agents=agents, header=header
+                config=config,
+                scenario=scenario,
+                world=world,
+                core=core,
+                bus=bus,
+                log=log,
+                agents=agents,
+                header=header,
+                rechecks=rechecks,
             )
             start = time.perf_counter()
             try:

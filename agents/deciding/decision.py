@@ -19,6 +19,9 @@ from agents.recording.events import (
 from localist_core import BlockKind, BlockTrace, Choice, Request
 from symbolic import Action, Verdict
 
+NO_FACTS = "0" * 64
+"""Stands in a record for the hash of facts that there were none of."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
@@ -98,7 +101,7 @@ def verdict_record(verdict: Verdict, action: str) -> VerdictRecord:
         action=action,
         violations=violations,
         undecided=verdict.undecided or ((verdict.reason,) if verdict.reason else ()),
-        facts_sha256=verdict.facts_sha256,
+        facts_sha256=verdict.facts_sha256 or NO_FACTS,
         ruleset_sha256=verdict.ruleset_sha256,
     )
 
