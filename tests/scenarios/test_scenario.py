@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,16 @@ def test_unknown_scenario_gets_a_suggestion() -> None:
 
 def test_far_off_name_gets_the_list() -> None:
     assert "`corridor`, `intersection`" in message("chess")
+
+
+def test_shipped_scenario_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("scenarios.intersection")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "highway_env", None)
+    assert message("intersection") == (
+        "expected `highway_env` for scenario `intersection`, got no such package; "
+        "install it with `pip install 'localist-agents[driving]'`"
+    )
 
 
 def test_file_with_one_scenario_is_loaded(write) -> None:  # type: ignore[no-untyped-def]
