@@ -210,11 +210,10 @@ def _report(arguments: argparse.Namespace) -> Exit:
 
 def verdict_of(summary: Summary) -> Exit:
     """What a run tells the shell: executed violations fail, an undecided or unfinished run is inconclusive."""
-    if summary.status == "interrupted":
-        return Exit.INTERRUPTED
     if summary.violations.executed or summary.rechecks.mismatches:
         return Exit.FAILED
-    return Exit.INCONCLUSIVE if summary.checks.undecided or summary.status == "unfinished" else Exit.PASS
+    is_open = summary.checks.undecided > 0 or summary.status != "complete"
+    return Exit.INCONCLUSIVE if is_open else Exit.PASS
 
 
 def _trace(arguments: argparse.Namespace) -> Exit:

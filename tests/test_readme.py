@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
 from pathlib import Path
 
@@ -27,7 +28,21 @@ def commands() -> list[list[str]]:
 @pytest.mark.parametrize("number", range(len(blocks("python"))))
 def test_python_block_runs(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    exec(compile(blocks("python")[number], f"README.md, python block {number + 1}", "exec"), {"__name__": "readme"})
+    (tmp_path / "block.py").write_text(blocks("python")[number])
+    runpy.run_path("block.py")
+
+
+def test_scenario_file_of_a_user_runs(tmp_path: Path) -> None:
+    from scenarios.config import RunConfig
+    from scenarios.report.summary import summarise
+    from scenarios.run import run
+    from tests.scenarios.policies import CONTRITE
+
+    path = tmp_path / "pumps.py"
+    path.write_text(blocks("python")[0])
+    summary = summarise(run(RunConfig(scenario=str(path), seed=7), out=tmp_path / "run", core=CONTRITE))
+    assert (summary.progress.arrivals, summary.violations.executed) == (2, 0)
+    assert summary.ladder.injected > 0
 
 
 def test_named_make_targets_exist() -> None:
@@ -52,6 +67,8 @@ def test_tree_names_only_what_exists() -> None:
         if name.endswith("/") and not line.startswith(" "):
             folder = Path(name)
             name = ""
+        elif not line.startswith(" "):
+            folder = Path()
         assert (ROOT / folder / name).exists(), f"the tree names `{folder / name}`, which does not exist"
 
 
