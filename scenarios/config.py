@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import JsonValue
 
-DTYPES = ("auto", "float32", "bfloat16")
+Dtype = Literal["auto", "float32", "bfloat16"]
+DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 
 
 class ConfigError(ValueError):
@@ -44,7 +45,7 @@ class CoreConfig:
     """A model directory; None = the core that ships."""
     device: str = "auto"
     """`auto` (CUDA where torch sees it), `cpu` or `cuda:N`."""
-    dtype: str = "auto"
+    dtype: Dtype = "auto"
     """`auto` (float32 on a CPU, else what the model was saved in), `float32` or `bfloat16`."""
     threads: int = 1
     """CPU threads of the core, 1 or more; sums keep their order with 1."""
@@ -111,7 +112,7 @@ class RunConfig:
             "episodes": self.episodes,
             "core": {**asdict(self.core), "model": str(self.core.model) if self.core.model else None},
             "bus": self.bus.to_json(),
-            "without": sorted(self.without),
+            "without": [part.value for part in sorted(self.without)],
         }
 
     @staticmethod

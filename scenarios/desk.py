@@ -34,7 +34,7 @@ class Desk:
         """
         if request.agent not in self._deciding or request.agent in self._waiting:
             raise ValueError(f"expected a deciding agent without an open question, got `{request.agent}`")
-        answer = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Choice] = asyncio.get_running_loop().create_future()
         self._waiting[request.agent] = (request, answer)
         self._answer_if_all_asked()
         return await answer

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -91,7 +91,7 @@ class Stage:
     is_bus_down: bool = False
     is_distrusted: bool = False
     """Z3 did not confirm a verdict: from then on every agent does its safe stop."""
-    spent_s: Counter[str] = field(default_factory=Counter)
+    spent_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     """Part -> wall-clock seconds."""
     rungs: Counter[Rung] = field(default_factory=Counter)
 
@@ -165,7 +165,7 @@ def load_core(config: CoreConfig) -> Core:
 
     from localist_core import SharedCore
 
-    logging.disable_progress_bar()  # what a run shows is ours to say
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call] # what a run shows is ours to say
     return SharedCore.load(config.model, device=config.device, dtype=config.dtype, threads=config.threads)
 
 
