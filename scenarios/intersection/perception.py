@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from agents.messaging.claims import Claim
 from scenarios.intersection.geometry import (
     CLEARANCE_M,
     DISC_RADIUS_M,
@@ -21,6 +22,8 @@ from scenarios.intersection.geometry import (
     Points,
     Zone,
 )
+from scenarios.intersection.rules import Car
+from symbolic import Facts, FieldSpec, domain_of
 
 CRUISE_MPS, CREEP_MPS = 9.0, 4.5
 """The two set speeds above standstill (highway-env's default target speeds)."""
@@ -128,6 +131,32 @@ def perceive(me: Seen, others: Sequence[Seen], geometry: Geometry, step_s: float
         exit_room_m=exit_room(me, near),
         crossing_agent=critical.seen.agent if critical else None,
     )
+
+
+def facts_of(percept: Percept, told: Claim | None) -> Facts:
+    """The state of a car on its grid: rooms and times rounded down, the speed to the nearest point."""
+    fields = domain_of(Car)
+    return Facts.of(
+        Car,
+        speed_mps=_down(percept.speed_mps + 0.25, fields.field("speed_mps")),
+        follow_room_m=_down(percept.follow_room_m, fields.field("follow_room_m")),
+        collision_s=_down(percept.collision_s, fields.field("collision_s")),
+        stop_room_m=_down(percept.stop_room_m, fields.field("stop_room_m")),
+        crossing_gap_s=_down(percept.crossing_gap_s, fields.field("crossing_gap_s")),
+        must_yield=percept.must_yield,
+        in_box=percept.in_box,
+        exit_room_m=_down(percept.exit_room_m, fields.field("exit_room_m")),
+        other_intent="silent" if told is None else str(told.fields.get("intent", "silent")),
+        other_has_way=told is not None and told.fields.get("right_of_way") is True,
+    )
+
+
+def _down(value: float, spec: FieldSpec) -> float:
+    """Next grid point below; the ends of the range mean `or less` and `or more`."""
+    if value >= spec.decode(spec.high):  # type: ignore[operator]
+        return float(spec.decode(spec.high))
+    code = math.floor(value * spec.denominator / spec.numerator + 1e-9)
+    return float(spec.decode(max(spec.low, code)))
 
 
 def lead_of(me: Seen, others: Sequence[Seen]) -> Lead | None:

@@ -20,10 +20,10 @@ from pettingzoo import ParallelEnv
 
 from agents.messaging.claims import Claim, ClaimField, ClaimValue
 from scenarios.intersection.geometry import CAR_LENGTH_M, CAR_WIDTH_M, STOP_LINE_M, Geometry, Path, discs_of
-from scenarios.intersection.perception import MISSED_M, Percept, Seen, braking, perceive
+from scenarios.intersection.perception import MISSED_M, Percept, Seen, braking, facts_of, perceive
 from scenarios.intersection.rules import Car
 from scenarios.world import AgentTruth, Body, Contact, Description, Sight, Truths, WorldError, sight
-from symbolic import Facts, FieldSpec, domain_of
+from symbolic import Facts, domain_of
 
 DECISIONS_HZ: Final = 3
 DURATION_S: Final = 13.0
@@ -351,32 +351,6 @@ class IntersectionWorld(ParallelEnv[str, Sight, int]):  # type: ignore[misc]  # 
             raise WorldError(
                 f"expected one of {', '.join(self.agents) or 'no agents'}, got `{agent}`; ask those taking part"
             )
-
-
-def facts_of(percept: Percept, told: Claim | None) -> Facts:
-    """The state of a car on its grid: rooms and times rounded down, the speed to the nearest point."""
-    fields = domain_of(Car)
-    return Facts.of(
-        Car,
-        speed_mps=_down(percept.speed_mps + 0.25, fields.field("speed_mps")),
-        follow_room_m=_down(percept.follow_room_m, fields.field("follow_room_m")),
-        collision_s=_down(percept.collision_s, fields.field("collision_s")),
-        stop_room_m=_down(percept.stop_room_m, fields.field("stop_room_m")),
-        crossing_gap_s=_down(percept.crossing_gap_s, fields.field("crossing_gap_s")),
-        must_yield=percept.must_yield,
-        in_box=percept.in_box,
-        exit_room_m=_down(percept.exit_room_m, fields.field("exit_room_m")),
-        other_intent="silent" if told is None else str(told.fields.get("intent", "silent")),
-        other_has_way=told is not None and told.fields.get("right_of_way") is True,
-    )
-
-
-def _down(value: float, spec: FieldSpec) -> float:
-    """Next grid point below; the ends of the range mean `or less` and `or more`."""
-    if value >= spec.decode(spec.high):  # type: ignore[operator]
-        return float(spec.decode(spec.high))
-    code = math.floor(value * spec.denominator / spec.numerator + 1e-9)
-    return float(spec.decode(max(spec.low, code)))
 
 
 def _simulator(cars: int) -> Any:
