@@ -9,7 +9,8 @@ seen fall back to bytes, so nothing is ever unknown.
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, cast
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
@@ -64,6 +65,11 @@ def build_tokenizer(words: tuple[str, ...], merges: int = 256) -> PreTrainedToke
     return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=core, pad_token=PAD, bos_token=BOS, clean_up_tokenization_spaces=False
     )
+
+
+def load_tokenizer(path: Path) -> PreTrainedTokenizerFast:
+    """The tokenizer saved in a directory."""
+    return cast(PreTrainedTokenizerFast, PreTrainedTokenizerFast.from_pretrained(path))
 
 
 def _splitting() -> pre_tokenizers.PreTokenizer:

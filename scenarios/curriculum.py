@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Literal, cast
 
 from pydantic import create_model
-from transformers import PreTrainedTokenizerFast
 
 from agents.deciding.lexicon import Lexicon
 from agents.deciding.prompting import (
@@ -33,7 +32,7 @@ from agents.deciding.prompting import (
 )
 from localist_core.blocks import NEUTRAL_KINDS, PROMPT_ORDER, Prompt
 from localist_core.encoding import Encoder
-from localist_core.tokenizer import NO_RULE, SLOTS
+from localist_core.tokenizer import NO_RULE, SLOTS, load_tokenizer
 from localist_core.training import Lesson
 from scenarios.names import Names
 from symbolic import (
@@ -341,7 +340,7 @@ WEIGHTS = {"act": 2.0, "cite": 1.0, "fires": 0.5, "truth": 0.5}
 @lru_cache(maxsize=2)
 def encoder_of(path: Path) -> Encoder:
     """The encoder of a tokenizer directory, kept between pools."""
-    return Encoder(PreTrainedTokenizerFast.from_pretrained(path), capacity=100_000)
+    return Encoder(load_tokenizer(path), capacity=100_000)
 
 
 def lesson(case: Case, encoder: Encoder) -> Lesson:

@@ -12,9 +12,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from transformers import PreTrainedTokenizerFast
-
-from localist_core.tokenizer import build_tokenizer
+from localist_core.tokenizer import build_tokenizer, load_tokenizer
 from localist_core.training import CHECKPOINT, Lesson, Progress, TrainConfig, train
 from scenarios.curriculum import Curriculum, Difficulty, cases, encoder_of, lesson
 from scenarios.names import TRAINED
@@ -50,7 +48,7 @@ def teach(
     out.mkdir(parents=True, exist_ok=True)
     if not (resume and (out / CHECKPOINT).exists()):
         build_tokenizer(TRAINED, merges=MERGES).save_pretrained(out)
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(out)
+    tokenizer = load_tokenizer(out)
     difficulty = Difficulty(max_rules=3) if is_smoke else Difficulty()
     source = Curriculum(tokenizer=out, seed=seed, size=128 if is_smoke else 1024, difficulty=difficulty)
     return train(
