@@ -304,4 +304,9 @@ def _train(arguments: argparse.Namespace) -> Exit:
         device=arguments.device,
         report=TrainingReport(json_lines=arguments.json).show,
     )
+    if arguments.json:
+        _print_json({"is_complete": is_complete, "model": str(arguments.out)})
+    else:
+        state = "trained" if is_complete else "stopped before the end; go on with --resume"
+        print(f"{state}: {arguments.out}")
     return Exit.PASS if is_complete else Exit.INCONCLUSIVE

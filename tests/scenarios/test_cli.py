@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jsonschema
@@ -212,6 +214,29 @@ def test_run_directory_that_cannot_be_made_is_told_in_one_line(
 def test_unknown_agent_and_step_are_told_in_one_line(recorded: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "cart-1, cart-2" in complaint(capsys, "trace", recorded, "--agent", "car-1", "--step", "1")
     assert "were recorded" in complaint(capsys, "trace", recorded, "--agent", "cart-1", "--step", "999")
+
+
+def test_ctrl_c_gives_one_line_and_its_own_exit_code(model: str, tmp_path: Path) -> None:
+    argv = ["run", "corridor", "--episodes", "1000", "--model", model, "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "scenarios", *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    chain = tmp_path / "run" / "agents" / "cart-1.jsonl"
+    while not (chain.exists() and chain.stat().st_size > 10_000):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (Exit.INTERRUPTED, "")
+    assert err == f"localist: interrupted; what was decided until then is in `{tmp_path / 'run'}`\n"
+    assert main(["audit", str(tmp_path / "run")]) == Exit.PASS
+
+
+def test_training_a_tiny_core_gives_one_that_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--smoke", "--out", str(tmp_path / "core")]) == Exit.PASS
+    assert capsys.readouterr().out.endswith(f"trained: {tmp_path / 'core'}\n")
+    argv = ["run", "corridor", "--seed", "3", "--model", str(tmp_path / "core"), "--out", str(tmp_path / "run")]
+    assert main(argv) == Exit.PASS
 
 
 def test_reading_a_trace_loads_no_model(recorded: str) -> None:
