@@ -7,7 +7,7 @@ judged like a claim after an accident, on the last state before the touch, in th
 2017: do not hit from behind; right of way is given, not taken; blame goes to whoever did not respond properly). Two of
 our own bodies are never excused. Otherwise A is excused if and only if one of these holds:
 
-1. A stood: its speed was at most 0.5 m/s in each state of the last second before the touch.
+1. A stood: its speed was at most 0.5 m/s in each state of the last second before the touch, and B was faster than A.
 2. B reversed: it drove backwards (below -0.1 m/s) before or at the touch, and A was not faster than B.
 3. A was hit from behind: their headings differ by less than 60 degrees, and B's centre lay behind A's rear quarter
    (more than a quarter of A's length behind A's centre, along A's heading).
@@ -114,7 +114,7 @@ def is_caused(contact: Contact, history: Sequence[Truths]) -> bool:
     at_touch = _named(now).get(contact.other, other)
     me = mine[-1]
     return not (
-        all(abs(body.speed_mps) <= STANDING_MPS for body in mine)
+        _has_stood(mine, other, at_touch)
         or _has_reversed(me, other, at_touch)
         or _is_behind(me, other)
         or _took_the_way(me, at_touch)
@@ -123,6 +123,11 @@ def is_caused(contact: Contact, history: Sequence[Truths]) -> bool:
 
 def _named(truths: Truths) -> Mapping[str, Body]:
     return MappingProxyType({body.name: body for body in truths.bodies})
+
+
+def _has_stood(mine: Sequence[Body], other: Body, at_touch: Body) -> bool:
+    is_still = all(abs(body.speed_mps) <= STANDING_MPS for body in mine)
+    return is_still and max(abs(other.speed_mps), abs(at_touch.speed_mps)) > abs(mine[-1].speed_mps)
 
 
 def _has_reversed(me: Body, other: Body, at_touch: Body) -> bool:

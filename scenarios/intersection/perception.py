@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
+
 from agents.messaging.claims import Claim
 from scenarios.intersection.geometry import (
     CLEARANCE_M,
@@ -37,6 +39,8 @@ LEAD_BRAKING_MPS2 = 6.0
 """Hardest braking expected of a vehicle ahead."""
 TRAFFIC_ACCELERATION_MPS2, TRAFFIC_TOP_MPS = 4.0, 10.0
 """How fast other traffic is expected to come at most: for its earliest arrival."""
+WRECK_SLIDE_S = 1.0
+"""A wreck slides on for its speed times this: highway-env lets it brake by its own speed each second."""
 STANDSTILL_MPS = 0.3
 """Slower than this, a crossing vehicle is not expected to clear its stretch."""
 MISSED_M = 0.5
@@ -165,14 +169,15 @@ def lead_of(me: Seen, others: Sequence[Seen]) -> Lead | None:
     best: Lead | None = None
     for other in others:
         is_behind = other.path.movement[0] == me.path.movement[0] and other.s_m < me.s_m and other.s_m < STOP_LINE_M
-        if is_behind or (hit := _first_touch(ahead, other.discs)) is None:
+        if is_behind or (hit := _first_touch(ahead, _swept(other))) is None:
             continue
         place = min(me.sample + hit, len(me.path.headings) - 1)
-        along_mps = other.speed_mps * math.cos(other.heading_rad - me.path.headings[place])
+        turn = other.heading_rad - me.path.headings[place]
+        along_mps = 0.0 if other.has_crashed else other.speed_mps * math.cos(turn)
         gap_m = max(0.0, hit * SPACING_M + min(0.0, along_mps))
-        rolling = 0.0 if other.has_crashed else max(0.0, along_mps)
         if best is None or gap_m < best.gap_m:
-            best = Lead(gap_m=gap_m, speed_mps=along_mps, braking_m=rolling**2 / (2 * LEAD_BRAKING_MPS2))
+            braking_m = max(0.0, along_mps) ** 2 / (2 * LEAD_BRAKING_MPS2)
+            best = Lead(gap_m=gap_m, speed_mps=along_mps, braking_m=braking_m)
     return best
 
 
@@ -180,8 +185,18 @@ def exit_room(me: Seen, others: Sequence[Seen]) -> float:
     """Free distance behind the junction on the car's own exit, up to the first body there; infinite if it is free."""
     start = round(me.path.end_m / SPACING_M)
     behind = me.path.discs[max(me.sample, start) : start + 80]
-    touches = [_first_touch(behind, o.discs) for o in others if o.speed_mps < CREEP_MPS]
+    touches = [_first_touch(behind, _swept(o)) for o in others if o.has_crashed or o.speed_mps < CREEP_MPS]
     return min((hit * SPACING_M for hit in touches if hit is not None), default=math.inf)
+
+
+def _swept(seen: Seen) -> Points:
+    """Where a vehicle is; for a wreck also where it will slide, for a car must not wait until it lies in the way."""
+    if not seen.has_crashed:
+        return seen.discs
+    direction = np.array([math.cos(seen.heading_rad), math.sin(seen.heading_rad)])
+    slides = np.linspace(0.0, seen.speed_mps * WRECK_SLIDE_S, 4)
+    swept: Points = (seen.discs[None, :, :] + slides[:, None, None] * direction).reshape(-1, 2)
+    return swept
 
 
 def _first_touch(ahead: Points, discs: Points) -> int | None:

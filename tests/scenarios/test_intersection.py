@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +13,8 @@ pytest.importorskip("highway_env", reason="needs the extra `driving`")
 
 from scenarios.baselines import always, evaluate, greedy_compliant, play
 from scenarios.intersection import IntersectionWorld, scenario
-from scenarios.intersection.perception import braking, cruise_time, sprint_time
+from scenarios.intersection.geometry import discs_of
+from scenarios.intersection.perception import braking, cruise_time, lead_of, sprint_time
 from scenarios.intersection.rules import Car, rules
 from scenarios.world import WorldError
 from symbolic import Facts, domain_of, lines
@@ -107,6 +110,21 @@ def test_car_that_slows_down_stops_within_its_braking_distance(world: Intersecti
     for agent, before in start.items():
         gone = world._seen(agent).s_m - before.s_m
         assert gone <= braking(before.speed_mps, world.step_s) + 1.0
+
+
+def test_wreck_that_slides_into_the_way_is_perceived_before_it_lies_there(world: IntersectionWorld) -> None:
+    """Found in episode 127: a wreck beside the path slid onto it when the car could no longer stop."""
+    world.reset(seed=0)
+    me = world._seen("car-1")
+    ahead = me.path.points[me.sample + 30]
+    beside = {"x_m": float(ahead[0]) + 6.0, "y_m": float(ahead[1]), "heading_rad": math.pi, "speed_mps": 8.0}
+    discs = discs_of(beside["x_m"], beside["y_m"], beside["heading_rad"])
+    passing = replace(world._seen("car-2"), discs=discs, has_crashed=False, **beside)
+    assert lead_of(me, [passing]) is None
+    found = lead_of(me, [replace(passing, has_crashed=True)])
+    assert found is not None
+    assert 10.0 < found.gap_m < 15.0
+    assert found.braking_m == 0.0
 
 
 def test_braking_grows_with_speed() -> None:

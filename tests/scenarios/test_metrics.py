@@ -65,6 +65,10 @@ def test_standing_only_at_the_last_moment_is_no_excuse() -> None:
     assert is_caused(contact, [*history, truths(3, replace(CAR, speed_mps=0.1), other, contacts=(contact,))])
 
 
+def test_creeping_up_to_a_standing_car_until_they_touch_is_caused() -> None:
+    assert touch(replace(CAR, speed_mps=0.2), replace(OTHER, x_m=5.1, speed_mps=0.0, entered_s=0.1))
+
+
 def test_being_reversed_into_is_excused() -> None:
     assert not touch(replace(CAR, speed_mps=1.0), replace(OTHER, x_m=5.5, speed_mps=-4.0))
 
