@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from itertools import pairwise
 
 
 class BlockKind(StrEnum):
@@ -86,7 +87,7 @@ class Prompt:
         body = [block for block in self.blocks if block.kind not in DECISION_KINDS]
         trusts = [block.trust for block in body]
         if trusts != sorted(trusts, reverse=True):
-            late = next(b.name for a, b in zip(body, body[1:], strict=False) if b.trust > a.trust)
+            late = next(b.name for a, b in pairwise(body) if b.trust > a.trust)
             raise PromptError(f"expected trusted blocks before untrusted ones, got `{late}` after an untrusted block")
         if not self.blocks or self.blocks[-1].kind is not BlockKind.DECISION:
             raise PromptError("expected the last block to be the decision")

@@ -1,4 +1,4 @@
-"""The held-out figures of a core, in every arm: python -m tests.benchmarks.bench_exam --cases 2000 [--model DIR] [--json].
+"""The held-out figures of a core by arms: python -m tests.benchmarks.bench_exam --cases 2000 [--model DIR] [--json].
 
 First try, after injections, without a part, with raw facts, against a baseline without a model and against a rule mask;
 then what each detail of an injection is worth; then what the dial recovers under long distractors (exact McNemar).
