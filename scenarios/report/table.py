@@ -105,6 +105,7 @@ def _ladder(summary: Summary) -> list[Row]:
         ("chosen", share(ladder.chosen, whole)),
         ("repaired", share(ladder.repaired, whole)),
         ("safe stop", share(ladder.safe_stop, whole)),
+        ("the core's own", share(ladder.proposed + ladder.injected, whole)),
     ]
 
 
