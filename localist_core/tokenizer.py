@@ -15,11 +15,10 @@ from typing import Any, Final, cast
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from localist_core.slots import SLOTS as SLOTS
+
 PAD: Final = "<pad>"
 BOS: Final = "<s>"
-
-SLOTS: Final[dict[str, int]] = {"A": 16, "R": 32, "F": 24, "V": 32}
-"""Number of slot tokens of each sort: actions, rules, fields, enumerated values."""
 
 NO_RULE: Final = "ok"
 """The citation of an action that no rule forbids."""

@@ -3,7 +3,7 @@
 from agents.deciding.agent import Agent
 from agents.deciding.decide import Ask, KnockOut, Ladder, Situation, decide
 from agents.deciding.decision import Attempt, Decision, record_of
-from agents.deciding.lexicon import Lexicon, lexicon
+from agents.deciding.lexicon import Lexicon, LexiconError, lexicon
 from agents.deciding.prompting import Detail, Grounding, Injection, Message, Style, render
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "KnockOut",
     "Ladder",
     "Lexicon",
+    "LexiconError",
     "Message",
     "Situation",
     "Style",

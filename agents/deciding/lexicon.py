@@ -7,15 +7,16 @@ slots reads any domain. Slots are given in declaration order; training permutes 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from symbolic import FieldSpec, Kind, Line, RuleSet, domain_of, lines, phrase
+from localist_core.slots import SLOTS
+from symbolic import FieldSpec, Kind, Line, RuleError, RuleSet, domain_of, lines, phrase
 
 
-class LexiconError(ValueError):
-    """A rule set with more names than there are slots."""
+class LexiconError(RuleError):
+    """A rule set with more actions, rules, fields or values than there are slots."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +43,6 @@ class Lexicon:
     """State field -> slot."""
     values: Mapping[str, str]
     """`field=word` -> slot."""
-    names: Mapping[str, str] = field(default_factory=dict)
-    """Slot -> another name for the schema block; what is not here keeps its declared name."""
 
     @cached_property
     def words(self) -> dict[str, str]:
@@ -71,11 +70,7 @@ class Lexicon:
         pairs = [(slot, action_name(self.ruleset, index)) for index, slot in enumerate(self.actions)]
         pairs += [(slot, name) for name, slot in self.fields.items()]
         pairs += [(slot, key.partition("=")[2]) for key, slot in self.values.items()]
-        return " ".join(["schema", *(f"{slot} {self.names.get(slot, name)}" for slot, name in pairs)])
-
-    def rule_of(self, slot: str) -> int | None:
-        """Index of the rule with this slot; None if there is none."""
-        return self.rules.index(slot) if slot in self.rules else None
+        return " ".join(["schema", *(f"{slot} {name}" for slot, name in pairs)])
 
     def show(self, spec: FieldSpec, code: int) -> str:
         """A value as prompts write it: a slot, `yes` or `no`, or a number."""
@@ -87,9 +82,17 @@ class Lexicon:
 
 
 def lexicon(ruleset: RuleSet[Any, Any]) -> Lexicon:
-    """Slots in declaration order: `A1` is the first action, `R1` the rule of highest priority."""
+    """Slots in declaration order: `A1` is the first action, `R1` the rule of highest priority.
+
+    Raises:
+        LexiconError: there are not enough slots.
+    """
     specs = domain_of(ruleset.state).fields
     keys = [f"{spec.name}={word}" for spec in specs if spec.kind is Kind.CHOICE for word in spec.words]
+    _demand_slots("A", len(ruleset.actions), f"actions of `{ruleset.action.__name__}`")
+    _demand_slots("R", len(ruleset.rules), f"rules over `{ruleset.state.__name__}`")
+    _demand_slots("F", len(specs), f"fields of `{ruleset.state.__name__}`")
+    _demand_slots("V", len(keys), f"words in all choices of `{ruleset.state.__name__}` together")
     return Lexicon(
         ruleset=ruleset,
         actions=tuple(f"A{index + 1}" for index in range(len(ruleset.actions))),
@@ -97,6 +100,14 @@ def lexicon(ruleset: RuleSet[Any, Any]) -> Lexicon:
         fields={spec.name: f"F{index + 1}" for index, spec in enumerate(specs)},
         values={key: f"V{index + 1}" for index, key in enumerate(keys)},
     )
+
+
+def _demand_slots(letter: str, count: int, what: str) -> None:
+    """Refuse what would be written with a slot that the core has no token for."""
+    if count > SLOTS[letter]:
+        raise LexiconError(
+            f"expected at most {SLOTS[letter]} {what}, got {count}; prompts have no more slots, so merge or drop some"
+        )
 
 
 def action_name(ruleset: RuleSet[Any, Any], index: int) -> str:
