@@ -2,7 +2,7 @@
 
 envelope = agent.announce(tick, t_sim, claim)          # recorded, then published by whoever owns the bus
 decision = await agent.act(tick, t_sim, facts, goal, inbox, ask)
-agent.applied(tick, decision)                          # after the world took the action
+agent.applied(tick)                                    # after the world took the action
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from agents.deciding.decide import Ask, KnockOut, Ladder, Situation, decide
+from agents.deciding.decide import Ask, KnockOut, Ladder, Situation, decide, unreadable
 from agents.deciding.decision import Decision, label, record_of
 from agents.deciding.lexicon import Lexicon, lexicon
 from agents.deciding.prompting import Message
@@ -22,7 +22,7 @@ from localist_core import DialSchedule
 from symbolic import Action, Facts, RuleSet
 
 MAX_MESSAGES = 6
-"""Messages in one prompt at most, the newest; all are recorded."""
+"""Messages in one prompt at most: the newest, of one tick the last in the inbox; all are recorded."""
 
 
 class Agent:
@@ -93,7 +93,7 @@ class Agent:
         ask: Ask,
         knock_out: KnockOut | None = None,
     ) -> Decision:
-        """Decide, and record what was heard, perceived and decided.
+        """Decide, and record what was heard, perceived and decided, and what failed on the way.
 
         Args:
             tick: the tick.
@@ -108,7 +108,7 @@ class Agent:
             self.chain.observe(envelope.lamport)
             received = MessageReceived(id=envelope.id, sha256=envelope.sha256, src=envelope.src, type=envelope.type)
             self.chain.append(tick, received)
-        valid = [envelope for envelope in inbox if envelope.is_valid_at(t_sim)]
+        valid = sorted((one for one in inbox if one.is_valid_at(t_sim)), key=lambda envelope: envelope.tick)
         observed = self._observe(tick, facts)
         here = Situation(
             agent=self.name,
@@ -122,6 +122,8 @@ class Agent:
             schedule=self._schedule,
         )
         decision = await decide(here, ask, self._ladder, knock_out)
+        for fault in decision.faults:
+            self.chain.append(tick, fault)
         actions = self._words.ruleset.actions
         event = record_of(
             decision, actions=actions, observation_seq=observed, text=lambda text: self.chain.text(tick, text)
@@ -132,15 +134,20 @@ class Agent:
         return decision
 
     def applied(self, tick: int) -> None:
-        """Record that the world was given the action of the last decision."""
+        """Record that the world was given the action of the last decision.
+
+        Raises:
+            ValueError: nothing was decided yet.
+        """
         if self._last is None:
-            raise ValueError(f"expected a decision of `{self.name}` before it is applied, got none")
+            raise ValueError(f"expected a decision of `{self.name}` before it is applied, got none; let it act first")
         decision, seq = self._last
         fields = self._words.ruleset.actions[decision.action].model_dump()
         self.chain.append(tick, Applied(action=label(decision.action), fields=fields, decision_seq=seq))
 
     def _observe(self, tick: int, facts: Facts | None) -> int | None:
-        if facts is None:
+        """Index of the recorded observation; None if there is none that can be written down."""
+        if facts is None or unreadable(facts, self._words.ruleset):
             return None
         content = json.loads(facts.to_json())
         event = Observation(facts=content, facts_sha256=facts.sha256, age_s=facts.age_s)

@@ -6,14 +6,24 @@ the ladder ends at the role's declared safe stop.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import math
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agents.deciding.decision import Attempt, Decision
 from agents.deciding.lexicon import Lexicon
-from agents.deciding.prompting import Injection, Message, Style, render, resting_on, resting_on_injections
-from agents.recording.events import Rung
+from agents.deciding.prompting import (
+    Detail,
+    Injection,
+    Message,
+    Style,
+    applying_lines,
+    render,
+    resting_on,
+    resting_on_injections,
+)
+from agents.recording.events import Fault, FaultKind, Rung
 from localist_core import BlockKind, Choice, CoreError, Dial, DialSchedule, Request
 from symbolic import Facts, RuleSet, Verdict
 
@@ -59,6 +69,16 @@ class Situation:
     """Ids of the messages whose claims are among the facts."""
     schedule: DialSchedule = field(default_factory=DialSchedule)
 
+    def __post_init__(self) -> None:
+        """Refuse wishes and stops that are no actions."""
+        count = len(self.words.actions)
+        if sorted(self.goal) != list(range(count)):
+            raise ValueError(
+                f"expected a goal that names each of {count} actions once, got `{self.goal}`; rank them all"
+            )
+        if not 0 <= self.safe_stop < count:
+            raise ValueError(f"expected a safe stop among {count} actions, got `{self.safe_stop}`; use one of them")
+
     @property
     def rules(self) -> RuleSet[Any, Any]:
         """The role's rule set."""
@@ -70,34 +90,36 @@ async def decide(here: Situation, ask: Ask, ladder: Ladder, knock_out: KnockOut 
 
     Args:
         here: what the decision rests on.
-        ask: the shared core.
+        ask: the shared core; a `CoreError` from it, or an answer to another question, is no proposal.
         ladder: which rungs may be used.
         knock_out: measures what an injected block did to the choice; None leaves that out.
     """
-    if here.facts is None or here.facts.age_s > ladder.max_age_s:
-        return _stop(here, (), "observation missing" if here.facts is None else "observation stale")
-    attempts: list[Attempt] = []
+    ascent = _Ascent(here=here, ladder=ladder)
+    unfit = _unfit(ascent)
+    if here.facts is None or unfit:
+        return _stop(ascent, unfit)
     injections: tuple[Injection, ...] = ()
-    reason = "asks used up"
-    while len(attempts) <= ladder.asks:
-        request = question(here, here.facts, injections, len(attempts), ladder)
+    while len(ascent.attempts) <= ladder.asks:
+        request = question(here, here.facts, injections, len(ascent.attempts), ladder)
         try:
-            choice = await ask(request)
-        except CoreError:
-            return _climb(here, here.facts, attempts, ladder, "core failed")
+            choice = answered(request, await ask(request))
+        except CoreError as error:
+            ascent.note(FaultKind.CORE_FAILED, error)
+            return _climb(ascent, here.facts, "core failed")
         action = here.words.actions.index(choice.chosen)
         verdict = here.rules.check(here.facts, here.rules.actions[action])
-        cut = _knocked_out(request, knock_out) if injections else {}
-        attempts.append(Attempt(request=request, choice=choice, verdict=verdict, knock_out_nats=cut))
+        cut = _knocked_out(ascent, request, knock_out) if injections else {}
+        ascent.attempts.append(Attempt(request=request, choice=choice, verdict=verdict, knock_out_nats=cut))
         if verdict.is_safe or not ladder.binds:
-            rung = Rung.INJECTED if injections else Rung.PROPOSED
-            return _decision(here, action, rung, verdict, attempts)
-        found = violated_by(here, here.facts, action, verdict)
+            return _decision(ascent, action, Rung.INJECTED if injections else Rung.PROPOSED, verdict)
+        if not verdict.violations:
+            ascent.note(FaultKind.CHECK_FAILED, verdict.reason or f"undecided: {' '.join(verdict.undecided)}")
+            return _climb(ascent, here.facts, "check undecided")
+        found = violated_by(here, here.facts, action, verdict, ladder.style.detail)
         if set(found) <= set(injections):
-            reason = "same violation again" if found else "check undecided"
-            break
+            return _climb(ascent, here.facts, "same violation again" if found else "nothing to inject")
         injections = tuple(dict.fromkeys((*injections, *found)))
-    return _climb(here, here.facts, attempts, ladder, reason)
+    return _climb(ascent, here.facts, "asks used up")
 
 
 def question(
@@ -124,58 +146,137 @@ def question(
     )
 
 
-def violated_by(here: Situation, facts: Facts, action: int, verdict: Verdict) -> tuple[Injection, ...]:
-    """What to inject for a verdict: every violated rule that prompts can show as lines."""
+def answered(request: Request, choice: Choice) -> Choice:
+    """The answer, if it is one to this question.
+
+    Raises:
+        CoreError: other actions, or probabilities that are none.
+    """
+    numbers = (*choice.probabilities, choice.margin)
+    if (choice.actions, len(choice.probabilities)) != (request.actions, len(request.actions)):
+        raise CoreError(
+            f"expected a probability for each of {' '.join(request.actions)}, got {' '.join(choice.actions) or 'none'}"
+        )
+    if choice.chosen not in request.actions or not all(0.0 <= number <= 1.0 for number in numbers):
+        raise CoreError(f"expected a chosen action and probabilities from 0 to 1, got `{choice.chosen}` with {numbers}")
+    return choice
+
+
+def violated_by(
+    here: Situation, facts: Facts, action: int, verdict: Verdict, detail: Detail = Detail.NUMBERS
+) -> tuple[Injection, ...]:
+    """What to inject for a verdict: every violated rule with a line that applies."""
     anchors = [rule.anchor for rule in here.rules.rules]
-    allowed = tuple(index for index, is_safe in enumerate(here.rules.compliant(facts)) if is_safe)
+    violated = [anchors.index(violation.rule) for violation in verdict.violations]
+    told: tuple[int, ...] = ()
+    if detail in (Detail.RANGE, Detail.WRONG_RANGE):
+        is_wrong = detail is Detail.WRONG_RANGE
+        told = tuple(index for index, is_safe in enumerate(here.rules.compliant(facts)) if is_safe is not is_wrong)
     return tuple(
-        Injection(rule=anchors.index(violation.rule), action=action, allowed=allowed)
-        for violation in verdict.violations
+        Injection(rule=rule, action=action, allowed=told)
+        for rule in violated
+        if applying_lines(here.words, facts, rule, action)
     )
 
 
-def _climb(here: Situation, facts: Facts, attempts: Sequence[Attempt], ladder: Ladder, reason: str) -> Decision:
+def unreadable(facts: Facts, rules: RuleSet[Any, Any]) -> str:
+    """Why facts can neither be shown nor recorded, in one line; empty if they can."""
+    try:
+        Facts.from_json(facts.to_json(), rules.state)
+    except Exception as error:  # noqa: BLE001 - the decision: facts that cannot be written and read back are none
+        return _one_line(error)
+    return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ascent:
+    """How far up the ladder a decision has come."""
+
+    here: Situation
+    ladder: Ladder
+    attempts: list[Attempt] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+
+    def note(self, kind: FaultKind, said: object) -> None:
+        """Keep what failed, in one line."""
+        self.faults.append(Fault(fault=kind, detail=_one_line(said)))
+
+
+def _unfit(ascent: _Ascent) -> str:
+    """Why the observation cannot be decided on, in a few fixed words; empty if it can."""
+    facts, max_age_s = ascent.here.facts, ascent.ladder.max_age_s
+    if facts is None:
+        return "observation missing"  # whoever perceives knows why, and records it
+    fault = unreadable(facts, ascent.here.rules)
+    if fault:
+        ascent.note(FaultKind.OBSERVATION_MISSING, fault)
+        return "observation unreadable"
+    if facts.age_s > max_age_s:
+        ascent.note(FaultKind.OBSERVATION_STALE, f"expected an age of at most {max_age_s} s, got {facts.age_s} s")
+        return "observation stale"
+    return ""
+
+
+def _climb(ascent: _Ascent, facts: Facts, reason: str) -> Decision:
     """The rungs after asking: the core's most probable compliant action, the nearest compliant one, the safe stop."""
-    if attempts and ladder.chooses:
-        last = attempts[-1].choice
+    here, last = ascent.here, ascent.attempts[-1].choice if ascent.attempts else None
+    if last is not None and ascent.ladder.chooses:
         ranked = sorted(zip(last.probabilities, last.actions, strict=True), key=lambda pair: -pair[0])
         for _, slot in ranked:
             action = here.words.actions.index(slot)
             verdict = here.rules.check(facts, here.rules.actions[action])
             if verdict.is_safe:
-                return _decision(here, action, Rung.CHOSEN, verdict, attempts, reason)
-    wanted = here.words.actions.index(attempts[-1].choice.chosen) if attempts else here.safe_stop
+                return _decision(ascent, action, Rung.CHOSEN, verdict, reason)
+    wanted = here.safe_stop if last is None else here.words.actions.index(last.chosen)
     nearest = here.rules.nearest(facts, here.rules.actions[wanted])
     if nearest is not None:
         verdict = here.rules.check(facts, nearest)
         if verdict.is_safe:
-            return _decision(here, here.rules.actions.index(nearest), Rung.REPAIRED, verdict, attempts, reason)
-    return _stop(here, attempts, reason)
+            return _decision(ascent, here.rules.actions.index(nearest), Rung.REPAIRED, verdict, reason)
+    return _stop(ascent, reason)
 
 
-def _stop(here: Situation, attempts: Sequence[Attempt], reason: str) -> Decision:
+def _stop(ascent: _Ascent, reason: str) -> Decision:
     """The declared safe stop; its verdict is recorded, but there is nothing below it."""
+    here = ascent.here
     verdict = here.rules.check(here.facts, here.rules.actions[here.safe_stop])  # type: ignore[arg-type] # None: undecided
-    return _decision(here, here.safe_stop, Rung.SAFE_STOP, verdict, attempts, reason)
+    return _decision(ascent, here.safe_stop, Rung.SAFE_STOP, verdict, reason)
 
 
-def _decision(
-    here: Situation, action: int, rung: Rung, verdict: Verdict, attempts: Sequence[Attempt], reason: str = ""
-) -> Decision:
-    read = {message.envelope for message in here.messages if message.envelope}
+def _decision(ascent: _Ascent, action: int, rung: Rung, verdict: Verdict, reason: str = "") -> Decision:
+    read = {message.envelope for message in ascent.here.messages if message.envelope}
     return Decision(
         action=action,
         rung=rung,
         verdict=verdict,
-        attempts=tuple(attempts),
+        attempts=tuple(ascent.attempts),
         reason=reason,
-        parents=tuple(sorted(read.union(here.claims))),
+        faults=tuple(ascent.faults),
+        parents=tuple(sorted(read.union(ascent.here.claims))),
     )
 
 
-def _knocked_out(request: Request, knock_out: KnockOut | None) -> dict[str, float]:
-    """What cutting each injected block does to the choice, at dial 0: the causal evidence beside the masses."""
+def _knocked_out(ascent: _Ascent, request: Request, knock_out: KnockOut | None) -> dict[str, float]:
+    """What cutting each injected block does to the choice, at dial 0: the causal evidence beside the masses.
+
+    Evidence decides nothing, so where it fails the decision goes on without it.
+    """
     if knock_out is None:
         return {}
     plain = replace(request, dial=Dial.off(), evidence=False)
-    return {name: round(knock_out(plain, name), 6) for name in plain.prompt.names(BlockKind.INJECTION)}
+    found: dict[str, float] = {}
+    for name in plain.prompt.names(BlockKind.INJECTION):
+        try:
+            nats = knock_out(plain, name)
+        except CoreError as error:
+            ascent.note(FaultKind.CORE_FAILED, error)
+            continue
+        if math.isfinite(nats):
+            found[name] = round(nats, 6)
+        else:
+            ascent.note(FaultKind.CORE_FAILED, f"expected a finite knock-out of `{name}`, got `{nats}`")
+    return found
+
+
+def _one_line(said: object) -> str:
+    return " ".join(str(said).split())[:300]

@@ -10,6 +10,7 @@ from agents.recording.events import (
     BlockRef,
     DecisionRecord,
     DialRecord,
+    Fault,
     LayerRecord,
     MassRecord,
     Rung,
@@ -46,6 +47,8 @@ class Decision:
     attempts: tuple[Attempt, ...]
     reason: str = ""
     """Why the ladder went beyond asking, in a few fixed words; empty if it did not."""
+    faults: tuple[Fault, ...] = ()
+    """What failed on the way, with its own words."""
     parents: tuple[str, ...] = ()
     """Ids of the messages that the decision rests on, sorted."""
 
