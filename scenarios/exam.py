@@ -93,7 +93,7 @@ class Question:
 
 def questions(count: int, difficulty: Difficulty, seed: int = EXAM_SEED) -> list[Question]:
     """That many held-out cases in which some action is allowed."""
-    return list(islice(_answerable(cases(seed, held_out=True, difficulty=difficulty)), count))
+    return list(islice(_answerable(cases(seed, held_out=True, difficulty=difficulty, states_per_domain=1)), count))
 
 
 def _answerable(stream: Iterator[Case]) -> Iterator[Question]:
