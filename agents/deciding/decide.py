@@ -49,6 +49,13 @@ class Ladder:
     """An observation older than this many seconds is stale: straight to the safe stop."""
     style: Style = field(default_factory=Style)
 
+    def __post_init__(self) -> None:
+        """Refuse budgets that would leave a decision without a question or an observation without an age."""
+        if self.asks < 0 or not self.max_age_s >= 0.0:  # NaN is none either
+            raise ValueError(
+                f"expected 0 or more asks and an age of 0 s or more, got `{self.asks}`, `{self.max_age_s}`"
+            )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
