@@ -203,6 +203,14 @@ def attend_lean(
 
     Measured on one core (0.94 M parameters, 8 heads of 16, 176 tokens, bfloat16, forward and backward): 12.8 k tokens/s
     against 7.4 k of `eager` and 7.6 k of `sdpa`, whose backward pass dominates with such small heads.
+
+    Args:
+        module: the attention layer.
+        query: (batch, head, token, width).
+        key: likewise; as many heads as the query, since none is repeated.
+        value: likewise.
+        mask: (batch, 1, query, key), added to the scores; it must hold causality and padding, nothing else does.
+        scaling: factor of the scores.
     """
     scores = torch.matmul(query * scaling, key.transpose(2, 3)) + mask
     weights = torch.softmax(scores, -1).to(value.dtype)

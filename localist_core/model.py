@@ -118,10 +118,20 @@ class LocalistForCausalLM(Qwen3PreTrainedModel, GenerationMixin):  # type: ignor
 
 
 def subspaces(config: LocalistConfig) -> Tensor:
-    """1 where a kind's tokens may write, (kind, width): the shared coordinates and the kind's own subspace."""
+    """1 where a kind's tokens may write, (kind, width): the shared coordinates and the kind's own subspace.
+
+    Raises:
+        ValueError: subspaces wider than the residual stream.
+    """
+    reserved = config.num_kinds * config.block_width
+    if reserved > config.hidden_size:
+        raise ValueError(
+            f"expected a width of {reserved} or more for {config.num_kinds} kinds of {config.block_width} coordinates, "
+            f"got `{config.hidden_size}`; use a smaller block width"
+        )
     mask = torch.ones(config.num_kinds, config.hidden_size)
     for kind in range(config.num_kinds):
-        mask[kind, : config.num_kinds * config.block_width] = 0.0
+        mask[kind, :reserved] = 0.0
         mask[kind, kind * config.block_width : (kind + 1) * config.block_width] = 1.0
     return mask
 

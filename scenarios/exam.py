@@ -14,7 +14,7 @@ from itertools import islice
 from agents.deciding import Detail, Grounding, Injection, Ladder, Situation, Style, decide
 from agents.deciding.prompting import resting_on_injections
 from agents.recording.events import Rung
-from localist_core import BlockKind, Choice, Core, Dial, DialSchedule, Prompt, Request
+from localist_core import BlockKind, Choice, Core, CoreError, Dial, DialSchedule, Prompt, Request
 from scenarios.curriculum import Case, Difficulty, cases
 from scenarios.statistics import Bounds, binomial_bounds, mcnemar
 
@@ -27,8 +27,6 @@ PLAIN = Difficulty(raw=0.0, injected=0.0)
 """As in training, messages included, with truth values and before any injection."""
 LONG = replace(PLAIN, messages=1.0, message_words=32, max_messages=3)
 """Distractors four times longer than in training, in every prompt."""
-QUIET = replace(PLAIN, messages=0.0)
-"""No distractors."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +168,13 @@ def injected(core: Core, asked: Sequence[Question], name: str, detail: Detail, s
 
 
 def laddered(core: Core, asked: Sequence[Question], name: str, ladder: Ladder, schedule: DialSchedule) -> Arm:
-    """What the run-time ladder executes; a safe stop that was not allowed counts as wrong."""
+    """What the core comes to on the run-time ladder: the executed action, or its last answer where that was refused.
+
+    Repairs and safe stops are not the core's own and earn it nothing.
+
+    Raises:
+        CoreError: the core failed before any answer.
+    """
 
     async def ask(request: Request) -> Choice:
         return core.decide([request])[0]
@@ -191,6 +195,8 @@ def laddered(core: Core, asked: Sequence[Question], name: str, ladder: Ladder, s
         asking = decision.rung in (Rung.PROPOSED, Rung.INJECTED) or ladder.chooses
         if asking:
             return judged(question, decision.action)
+        if not decision.attempts:
+            raise CoreError(f"expected an answer from the core, got none: {decision.reason}; examine another core")
         last = decision.attempts[-1].choice
         return judged(question, case.words.actions.index(last.chosen), last)
 

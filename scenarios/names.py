@@ -31,7 +31,7 @@ HELD_OUT = tuple(_HELD_OUT.split())
 
 
 class Names:
-    """Draws names that do not repeat within a few domains; held-out ones share no word with trained ones."""
+    """Draws names from one of the two lists; in training, also made-up ones."""
 
     def __init__(self, rng: random.Random, *, held_out: bool, is_short: bool = False) -> None:
         self._rng = rng

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from localist_core.tokenizer import build_tokenizer, load_tokenizer
-from localist_core.training import CHECKPOINT, Lesson, Progress, TrainConfig, train
+from localist_core.training import Lesson, Progress, TrainConfig, checkpoint_in, train
 from scenarios.curriculum import Curriculum, Difficulty, cases, encoder_of, lesson
 from scenarios.names import TRAINED
 
@@ -45,8 +45,10 @@ def teach(
         TrainingError: nothing to resume, or a checkpoint of another configuration.
     """
     config = replace(SMOKE if is_smoke else SHIPPED, seed=seed)
-    out.mkdir(parents=True, exist_ok=True)
-    if not (resume and (out / CHECKPOINT).exists()):
+    if resume:
+        checkpoint_in(out)
+    else:
+        out.mkdir(parents=True, exist_ok=True)
         build_tokenizer(TRAINED, merges=MERGES).save_pretrained(out)
     tokenizer = load_tokenizer(out)
     difficulty = Difficulty(max_rules=3) if is_smoke else Difficulty()
