@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from hypothesis import given
@@ -60,13 +61,20 @@ class World:
         return random_case(self.rng, self.names, self.words, DIFFICULTY)
 
 
-def world_of(seed: int) -> World:
+@lru_cache
+def domain_of(seed: int) -> Lexicon:
+    """A random domain with rules and permuted slots; kept, since building one takes longer than deciding in it."""
     rng = random.Random(seed)
-    names = Names(rng, held_out=False, is_short=True)
-    return World(rng, names, random_lexicon(rng, random_rules(rng, names, DIFFICULTY.max_rules)))
+    rules = random_rules(rng, Names(rng, held_out=False, is_short=True), DIFFICULTY.max_rules)
+    return random_lexicon(rng, rules)
 
 
-WORLDS = st.builds(world_of, SEEDS)
+def world_of(domain: int, seed: int) -> World:
+    rng = random.Random(seed)
+    return World(rng, Names(rng, held_out=False, is_short=True), domain_of(domain))
+
+
+WORLDS = st.builds(world_of, st.integers(0, 127), SEEDS)
 LADDERS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {
         "asks": st.integers(0, 3),
