@@ -52,7 +52,7 @@ from symbolic import (
 )
 from symbolic.expression import TruthTerm
 
-MAX_RULES = 10
+MAX_RULES = 8
 """Most rules of a generated set."""
 MAX_ACTIONS = 6
 """Most actions of a generated domain."""
@@ -63,13 +63,13 @@ class Difficulty:
     """How large and how distracting generated cases are."""
 
     max_rules: int = MAX_RULES
-    raw: float = 0.1
+    raw: float = 0.0
     """Share of prompts without truth values."""
     injected: float = 0.3
     """Share of prompts with an injected rule, where some action is forbidden."""
     messages: float = 0.4
     """Share of prompts with messages."""
-    short_names: float = 0.7
+    short_names: float = 0.8
     """Share of training domains whose names have two letters: short prompts train faster, and names decide nothing."""
     message_words: int = 8
     """Most words of one message."""
@@ -118,9 +118,7 @@ class Case:
         return tuple(action for action, rules in enumerate(self.forbidding) if not rules)
 
 
-def cases(
-    seed: int, *, held_out: bool, difficulty: Difficulty, states_per_domain: int = 8, redraws: bool = False
-) -> Iterator[Case]:
+def cases(seed: int, *, held_out: bool, difficulty: Difficulty, states_per_domain: int = 4) -> Iterator[Case]:
     """An endless stream of cases; some states of one random domain after another.
 
     Args:
@@ -128,16 +126,14 @@ def cases(
         held_out: use the names that training never sees.
         difficulty: sizes and shares.
         states_per_domain: cases drawn from each domain before the next is made.
-        redraws: give every case slots of its own, instead of one set for all cases of a domain.
     """
     rng = random.Random(seed)
     while True:
         is_short = not held_out and rng.random() < difficulty.short_names
         names = Names(rng, held_out=held_out, is_short=is_short)
-        words = random_lexicon(rng, random_rules(rng, names, difficulty.max_rules))
-        for _ in range(states_per_domain):
-            words = random_lexicon(rng, words.ruleset) if redraws else words
-            yield random_case(rng, names, words, difficulty)
+        ruleset = random_rules(rng, names, difficulty.max_rules)
+        for _ in range(states_per_domain):  # each with slots of its own: what is learned is to copy, not a slot
+            yield random_case(rng, names, random_lexicon(rng, ruleset), difficulty)
 
 
 def random_case(rng: random.Random, names: Names, words: Lexicon, difficulty: Difficulty) -> Case:
@@ -324,26 +320,16 @@ class Curriculum:
     size: int = 1024
     """Cases of one pool."""
     difficulty: Difficulty = field(default_factory=Difficulty)
-    first_pools: int = 58
-    """Pools whose cases share slots within a domain, eight states each; every later case has slots of its own.
-
-    The first way alone left citations of forbidding rules at 0.66 (DESIGN.md): eight prompts that say `R3 not A2` teach
-    one association, not eight.
-    """
-    ramp: int = 8
+    ramp: int = 7
     """Pools after which rule sets may have one rule more: short prompts first, from two rules on."""
 
     def __call__(self, pool: int) -> list[Lesson]:
         """The lessons of one pool."""
         most = min(self.difficulty.max_rules, 2 + pool // self.ramp)
-        is_later = pool >= self.first_pools
-        raw = 0.0 if is_later else self.difficulty.raw
         stream = cases(
             self.seed * 1_000_003 + pool,
             held_out=False,
-            difficulty=replace(self.difficulty, max_rules=most, raw=raw),
-            states_per_domain=4 if is_later else 8,
-            redraws=is_later,
+            difficulty=replace(self.difficulty, max_rules=most),
         )
         encoder = encoder_of(self.tokenizer)
         return [lesson(case, encoder) for case in islice(stream, self.size)]
@@ -425,15 +411,17 @@ def answers(case: Case, prompt: Prompt, words_of: dict[str, tuple[str, ...]]) ->
 def _line_answers(
     block: str, tokens: tuple[str, ...], slot: str, truths: Sequence[Sequence[Truth]]
 ) -> Iterator[Answer]:
-    """At each line's rule slot whether it fires, and at each open mark its truth value."""
+    """At each rule slot whether its line fires, and at each open mark its truth value."""
     marks = [truth for line in truths for truth in line]
     open_marks = [place for place, word in enumerate(tokens) if word == "?"]
     for place, truth in zip(open_marks, marks, strict=False):
         yield Answer(block=block, token=place, words=(_MARK[truth],), sort="truth")
-    heads = [place for place, word in enumerate(tokens) if word == slot]
-    for place, line in zip(heads, truths, strict=True):
-        fires = "idle" if Truth.NO in line else "fires"
-        yield Answer(block=block, token=place, words=(fires,), sort="fires")
+    number = -1
+    for place, word in enumerate(tokens):
+        number += word == "if"
+        if word == slot:
+            fires = "idle" if Truth.NO in truths[number] else "fires"
+            yield Answer(block=block, token=place, words=(fires,), sort="fires")
 
 
 _MARK = {Truth.YES: "yes", Truth.NO: "no", Truth.MAYBE: "maybe"}

@@ -217,7 +217,7 @@ def masked(core: Core, asked: Sequence[Question], name: str) -> Arm:
 
 
 def copied(asked: Sequence[Question], name: str, style: Style) -> Arm:
-    """No model: a reader of the prompt's words, which forbids what stands behind `not` on a line without a `no`.
+    """No model: a reader of the prompt's words, which forbids the actions of every line without a `no`.
 
     With truth values in the prompt this is all that reading takes; without them it takes every line as firing.
     """
@@ -227,9 +227,9 @@ def copied(asked: Sequence[Question], name: str, style: Style) -> Arm:
         banned: set[str] = set()
         for name in prompt.names(BlockKind.RULEBOOK):
             for line in prompt[name].text.split(" ; "):
-                conditions, _, conclusion = line.rpartition(" : ")
+                conditions, _, conclusion = line.rpartition(" : not ")
                 if "no" not in conditions.split():
-                    banned.update(conclusion.split()[2:])
+                    banned.update(conclusion.split()[::2])
         words = question.case.words
         wanted = [index for index in question.case.goal if words.actions[index] not in banned]
         return judged(question, wanted[0] if wanted else question.case.goal[0])

@@ -27,7 +27,11 @@ class LineText:
     conditions: tuple[str, ...]
     """Text of each condition, without its truth value."""
     conclusion: str
-    """The rule's slot and the actions that the line forbids: `R1 not A2 A4`."""
+    """Each action that the line forbids, with the rule's slot behind it: `not A2 R1 A4 R1`.
+
+    The slot follows the action, so that naming the rule of an action is what an induction head does: find the token
+    behind the action's own. With the slot once in front, citations stalled (DESIGN.md).
+    """
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Lexicon:
         return LineText(
             line=line,
             conditions=tuple(phrase(condition, self.words) for condition in line.conditions),
-            conclusion=f"{slot} not {' '.join(self.actions[index] for index in line.actions)}",
+            conclusion=f"not {' '.join(f'{self.actions[index]} {slot}' for index in line.actions)}",
         )
 
     @cached_property

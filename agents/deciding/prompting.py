@@ -5,7 +5,7 @@ The same code renders every prompt: at run time, in assessments, and in the curr
     schema       A1 slow A2 keep F1 gap_m F2 light V1 red ...
     role, goal   role car; goal A2 A1                        (actions, most wanted first)
     observation  F1 12.5 F2 V1 F3 8 to 9.5 F4 unknown
-    R1, R2, ...  if F1 < 15 yes and F2 is V1 no : R1 not A2  (each condition with what the facts say of it)
+    R1, R2, ...  if F1 < 15 yes and F2 is V1 no : not A2 R1  (each condition with what the facts say of it)
     I1, ...      an injected rule: its line that applies, with this agent's numbers
     M1, ...      messages of other agents, untrusted
     options, act options A2 A1; act
@@ -148,7 +148,7 @@ def rulebook(words: Lexicon, facts: Facts, grounding: Grounding) -> list[Block]:
 
 
 def line_text(part: LineText, facts: Facts, grounding: Grounding) -> str:
-    """One line: conditions with their marks, then the rule's slot and the actions it forbids."""
+    """One line: conditions with their marks, then each forbidden action with the rule's slot."""
     if grounding is Grounding.RAW:
         marks = [RAW_MARK] * len(part.conditions)
     else:
