@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
@@ -110,3 +111,13 @@ def by_turns(*answers: str | Mapping[str, float]) -> Policy:
         return left.pop(0) if len(left) > 1 else left[0]
 
     return policy
+
+
+def actions_named(line: str) -> set[str]:
+    """The actions that a line of a rule forbids."""
+    return {word for word in line.partition(" : ")[2].split() if re.fullmatch(r"A\d+", word)}
+
+
+def rules_named(line: str) -> set[str]:
+    """The rules that a line speaks for."""
+    return {word for word in line.partition(" : ")[2].split() if re.fullmatch(r"R\d+", word)}

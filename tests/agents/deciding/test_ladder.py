@@ -8,7 +8,7 @@ from agents.deciding import Decision, Detail, Message, Style
 from agents.recording.events import Rung
 from localist_core import CoreError, Dial, DialSchedule, Request
 from symbolic import Outcome
-from tests.agents.deciding.junction import GO, SLOW, STOP, Asked, by_turns, seen, settle, situation
+from tests.agents.deciding.junction import GO, SLOW, STOP, Asked, by_turns, rules_named, seen, settle, situation
 
 RED = seen(light="red")
 WET = seen(gap_m=15.0, is_wet=True)
@@ -30,14 +30,14 @@ def test_violated_rule_is_injected_and_the_core_asked_again() -> None:
     assert shape(decision) == (Rung.INJECTED, 1, 2, "")
     assert decision.verdict.is_safe
     assert [request.prompt.names("injection") for request in ask.requests] == [(), ("I1",)]
-    assert ask.requests[1].prompt["I1"].text == "if F3 is V1 yes : R2 not A3 ; with F3 V1"
+    assert ask.requests[1].prompt["I1"].text == "if F3 is V1 yes : not A3 R2 ; with F3 V1"
 
 
 def test_all_violated_rules_are_injected_at_once() -> None:
     ask = Asked(by_turns(GO, STOP))
     settle(situation(seen(light="red", gap_m=5.0, is_wet=True)), ask)
     texts = [ask.requests[1].prompt[name].text for name in ("I1", "I2", "I3")]
-    assert [text.partition(" : ")[2].split()[0] for text in texts] == ["R2", "R3", "R4"]
+    assert [rules_named(text) for text in texts] == [{"R2"}, {"R3"}, {"R4"}]
 
 
 def test_same_rule_broken_by_another_action_is_injected_for_it_too() -> None:
@@ -49,6 +49,11 @@ def test_same_rule_broken_by_another_action_is_injected_for_it_too() -> None:
 def test_same_violation_again_ends_the_asking_before_the_budget() -> None:
     decision = settle(situation(RED), Asked(by_turns(HEDGING)), asks=9)
     assert shape(decision) == (Rung.CHOSEN, 1, 2, "same violation again")
+
+
+def test_older_violation_again_ends_the_asking_too() -> None:
+    decision = settle(situation(WET), Asked(by_turns(GO, SLOW, GO)), asks=9)
+    assert shape(decision) == (Rung.CHOSEN, 0, 3, "same violation again")
 
 
 def test_budget_of_asks_is_kept() -> None:

@@ -27,7 +27,7 @@ from scenarios.curriculum import (
 )
 from scenarios.names import Names
 from symbolic import violated
-from tests.agents.deciding.junction import settle
+from tests.agents.deciding.junction import actions_named, rules_named, settle
 
 SEEDS = st.integers(0, 2**32 - 1)
 DIFFICULTY = Difficulty(max_rules=6, injected=0.6, messages=0.7)
@@ -112,7 +112,7 @@ def marks_of(line: str) -> list[str]:
 def forbidding_lines(text: str, action: str) -> list[str]:
     """The lines of a block that name an action and may apply."""
     rules = [line for line in text.split(" ; ") if " : " in line]
-    return [line for line in rules if action in line.partition(" : ")[2].split()[2:] and "no" not in marks_of(line)]
+    return [line for line in rules if action in actions_named(line) and "no" not in marks_of(line)]
 
 
 # Decisions
@@ -199,7 +199,7 @@ def test_injections_only_add_up_and_tell_what_was_violated(world: World, ladder:
         old, new = told(before.request.prompt), told(after.prompt)
         assert new[: len(old)] == old
         assert len(new) > len(old)
-        assert {line.partition(" : ")[2].split()[0] for line in new[len(old) :]} <= violated_anchors(before)
+        assert {anchor for line in new[len(old) :] for anchor in rules_named(line)} <= violated_anchors(before)
 
 
 def told(prompt: Prompt) -> list[str]:

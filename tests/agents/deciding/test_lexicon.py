@@ -68,10 +68,10 @@ def test_prompt_of_the_junction_reads_as_it_was_trained() -> None:
         ("role", "role car"),
         ("goal", "goal A3 A2 A1"),
         ("observation", "F1 50 F2 50 F3 V1 F4 no F5 no"),
-        ("R1", "if F5 no : R1 not A1 A2 A3"),
-        ("R2", "if F3 is V1 yes : R2 not A3"),
-        ("R3", "if F1 < 10 no : R3 not A2 A3"),
-        ("R4", "if F4 no and F1 < 20 no : R4 not A2 A3"),
+        ("R1", "if F5 no : not A1 R1 A2 R1 A3 R1"),
+        ("R2", "if F3 is V1 yes : not A3 R2"),
+        ("R3", "if F1 < 10 no : not A2 R3 A3 R3"),
+        ("R4", "if F4 no and F1 < 20 no : not A2 R4 A3 R4"),
         ("options", "options A3 A2 A1"),
         ("act", "act"),
     ]
@@ -81,7 +81,7 @@ def test_open_facts_are_shown_as_intervals_and_unknowns() -> None:
     facts = seen(gap_m=Interval(8.0, 12.5), light=UNKNOWN, is_wet=UNKNOWN)
     prompt = render(lexicon(RULES), facts, (0, 1, 2))
     assert prompt["observation"].text == "F1 8 to 12.5 F2 50 F3 unknown F4 unknown F5 no"
-    assert prompt["R3"].text == "if F1 < 10 maybe : R3 not A2 A3"
+    assert prompt["R3"].text == "if F1 < 10 maybe : not A2 R3 A3 R3"
     assert "role" not in prompt.names()
 
 
@@ -99,4 +99,4 @@ def test_rule_that_always_holds_says_so_and_one_that_never_does_has_no_block() -
     rules.add(kind="forbid", name="never", expression=(a.turn == "open") & (a.turn == "shut") & (s.level > 3))
     prompt = render(lexicon(rules), Facts.of(Tank, level=3), (0, 1))
     assert prompt.names("rulebook") == ("R1",)
-    assert prompt["R1"].text == "if always : R1 not A1"
+    assert prompt["R1"].text == "if always : not A1 R1"
