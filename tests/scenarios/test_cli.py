@@ -28,7 +28,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("model") / "tiny"
     tokenizer = build_tokenizer(("stop", "go", "cart"), merges=4)
     tokenizer.save_pretrained(path)
-    LocalistForCausalLM(small_config(len(tokenizer), layers=2, width=32, heads=4, hidden=64)).save_pretrained(path)
+    shape = small_config(len(tokenizer), layers=2, width=32, heads=4, hidden=64, block_width=1)
+    LocalistForCausalLM(shape).save_pretrained(path)
     return str(path)
 
 
