@@ -13,7 +13,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -118,10 +118,12 @@ def train(
     resume: bool = False,
     minutes: float = math.inf,
     device: str = "cpu",
+    helper: Callable[[], Executor] | None = None,
 ) -> bool:
     """Train until the tokens are used up or the minutes are over; leaves the model, or a checkpoint, in `out`.
 
-    A fresh run begins the history in `out` anew. Sets torch's number of threads for the whole process.
+    `helper` opens what makes the next pool meanwhile; another process if None. A fresh run begins the history in `out`
+    anew. Sets torch's number of threads for the whole process.
 
     Returns:
         Whether the run is complete. If not, the same call with `resume=True` goes on where it stopped.
@@ -136,7 +138,7 @@ def train(
     if not resume:
         (out / HISTORY).unlink(missing_ok=True)
     recent = _Tally()
-    for batch in _batches(config, source, run):
+    for batch in _batches(config, source, run, helper or _other_process):
         recent.add(run.learn(batch))
         if run.step % 20 == 0:
             _give_memory_back()
@@ -384,9 +386,11 @@ def grouped(lessons: Sequence[Lesson], batch_tokens: int) -> list[list[Lesson]]:
     return groups
 
 
-def _batches(config: TrainConfig, source: LessonSource, run: _Run) -> Iterator[list[Lesson]]:
-    """Batches from the run's place in the lessons on; the next pool is made in another process meanwhile."""
-    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as workers:
+def _batches(
+    config: TrainConfig, source: LessonSource, run: _Run, helper: Callable[[], Executor]
+) -> Iterator[list[Lesson]]:
+    """Batches from the run's place in the lessons on; the next pool is made by the helper meanwhile."""
+    with helper() as workers:
         coming = workers.submit(source, run.pool)
         while True:
             lessons = coming.result()
@@ -397,6 +401,10 @@ def _batches(config: TrainConfig, source: LessonSource, run: _Run) -> Iterator[l
                 run.taken += 1
                 yield groups[run.taken - 1]
             run.pool, run.taken = run.pool + 1, 0
+
+
+def _other_process() -> Executor:
+    return ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn"))
 
 
 def _scores(model: LocalistForCausalLM, batch: Batch, rows: Tensor) -> Tensor:
