@@ -140,7 +140,7 @@ def train(
     recent = _Tally()
     for batch in _batches(config, source, run, helper or _other_process):
         recent.add(run.learn(batch))
-        if run.step % 20 == 0:
+        if run.step % 5 == 0:
             _give_memory_back()
         if run.step % 50 == 0:
             held_out = run.examine(examine) if examine and run.step % 500 == 0 else {}
@@ -445,8 +445,8 @@ def _give_memory_back() -> None:
     """Return what the allocator holds and nobody uses, where it can be asked to.
 
     Batches differ in shape, and the matrix library keeps up to 1,024 compiled shapes, half a megabyte each, between the
-    large buffers of the steps: glibc's heap then only grows, to 7 GB in a run of 1,250 steps. Trimmed, it stays at what
-    one step needs.
+    large buffers of the steps: glibc's heap then only grows, to 7 GB in a run of 1,250 steps. Trimmed every 20 steps it
+    fell back to 1.4 GB each time and rose by 0.15 GB a step in between.
     """
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc alone has it
