@@ -17,7 +17,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from agents.deciding.agent import Agent
-from agents.deciding.decide import Ladder
+from agents.deciding.decide import Ladder, unreadable
 from agents.deciding.decision import Decision
 from agents.deciding.prompting import Style
 from agents.messaging import (
@@ -350,8 +350,8 @@ def ladder_of(config: RunConfig, role: Role) -> Ladder:
 
 def _note_verdicts(stage: Stage, name: str, facts: Facts | None, decision: Decision) -> None:
     """Every verdict that this decision rests on will be decided again."""
-    if facts is None:
-        return
+    if facts is None or unreadable(facts, stage.scenario.role_of(name).rules):
+        return  # nothing was decided on such facts
     verdicts = [attempt.verdict for attempt in decision.attempts]
     if not verdicts or verdicts[-1] is not decision.verdict:
         verdicts.append(decision.verdict)

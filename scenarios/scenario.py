@@ -58,6 +58,7 @@ class Role:
                 f"expected a safe stop among the actions of `{self.rules.action.__name__}`, got `{self.safe_stop!r}`; "
                 "use one of them"
             )
+        lexicon(self.rules)  # a rule set with more names than a prompt has slots is refused here
         if type(self.asks) is not int or self.asks < 0:
             raise ScenarioError(f"expected a number of asks of 0 or more, got `{self.asks!r}`; give a whole number")
 
