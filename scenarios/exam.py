@@ -1,7 +1,7 @@
 """The held-out examination of a core: domains, rules and names that training never saw, asked in many arms.
 
 An arm is a list of answers to the same cases, so that any two can be compared case by case. Right answers come from the
-symbolic layer. `localist exam` prints the table; `tests/benchmarks/README.md` says which figure is which arm.
+symbolic layer. `python -m tests.benchmarks.bench_exam` prints the table.
 """
 
 from __future__ import annotations

@@ -114,11 +114,16 @@ def render(
         text = injected(words, facts, injection, style)
         blocks.append(Block(kind=BlockKind.INJECTION, name=f"I{number}", text=text))
     for number, message in enumerate(messages, 1):
-        text = f"{message.sender} : {message.text}"
+        text = _encodable(f"{message.sender} : {message.text}")
         blocks.append(Block(kind=BlockKind.MESSAGE, name=f"M{number}", text=text, trust=Trust.UNTRUSTED))
     blocks.append(Block(kind=BlockKind.OPTIONS, name="options", text=f"options {wanted}"))
     blocks.append(Block(kind=BlockKind.DECISION, name="act", text="act"))
     return Prompt(tuple(blocks))
+
+
+def _encodable(text: str) -> str:
+    """Untrusted text with what no encoding knows (lone surrogates) replaced by `?`."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def observed(words: Lexicon, facts: Facts) -> str:
