@@ -86,6 +86,9 @@ class TrainConfig:
     """Share of the tokens over which the learning rates fall linearly to 0."""
     language_weight: float = 0.1
     """Weight of predicting a sample of the other prompt tokens."""
+    language_tokens: int = 7_530_000
+    """Prompt tokens after which they are no longer predicted: slots are random, and what cannot be learned is noise that
+    Muon, blind to the size of gradients, would follow to the end."""
     dialled: float = 0.5
     """Share of lessons trained under a random dial."""
     seed: int = 0
@@ -258,7 +261,7 @@ class _Run:
         began = time.monotonic()
         rng = Random(f"{self.config.seed}/{self.step}")
         batch = collate(lessons, rng, self.config.dialled, self.device)
-        language = _other_rows(batch, rng) if self.config.language_weight else batch.rows[:0]
+        language = _other_rows(batch, rng) if self._learns_language() else batch.rows[:0]
         scores = _scores(self.model, batch, torch.cat([batch.rows, language]))
         count = len(batch.rows)
         loss = (answer_loss(scores[:count], batch.answers) * batch.weights).mean()
@@ -276,6 +279,9 @@ class _Run:
         self.tokens += sum(len(lesson.ids) for lesson in lessons)
         self.seconds += time.monotonic() - began
         return float(loss.detach()), _marks(scores[:count], batch, lessons)
+
+    def _learns_language(self) -> bool:
+        return self.config.language_weight > 0 and self.tokens < self.config.language_tokens
 
     @torch.no_grad()
     def examine(self, lessons: Sequence[Lesson]) -> dict[str, float]:

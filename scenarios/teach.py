@@ -23,7 +23,7 @@ NUM_EXAMINED = 512
 """Held-out cases that are examined while training."""
 EXAMINED_SEED = 900_000_001
 
-SHIPPED = TrainConfig(tokens=14_000_000)
+SHIPPED = TrainConfig(tokens=13_000_000)
 """The run that made the shipped core."""
 SMOKE = TrainConfig(tokens=60_000, layers=2, width=32, heads=4, hidden=64, block_width=1, batch_tokens=4096)
 """A tiny run for tests."""
