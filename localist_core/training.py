@@ -87,8 +87,8 @@ class TrainConfig:
     language_weight: float = 0.1
     """Weight of predicting a sample of the other prompt tokens."""
     language_tokens: int = 7_530_000
-    """Prompt tokens after which they are no longer predicted: slots are random, and what cannot be learned is noise that
-    Muon, blind to the size of gradients, would follow to the end."""
+    """Prompt tokens after which they are no longer predicted: slots are random, and what cannot be learned is noise
+    that Muon, blind to the size of gradients, would follow to the end."""
     dialled: float = 0.5
     """Share of lessons trained under a random dial."""
     seed: int = 0
