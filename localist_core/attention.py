@@ -185,6 +185,7 @@ def _measured(layer: int, attended: Attended, share: Tensor) -> Measured:
         steered=share @ attended.steered.mean(1),
         fidelities=(share @ fidelities.masked_fill(~defined, 0.0).mean(1)) / weight,
         entropy_bits=(share @ entropy_bits(attended.steered).mean(1)[..., None])[..., 0],
+        heads=attended.raw,
     )
 
 

@@ -30,6 +30,8 @@ class LocalistConfig(Qwen3Config):  # type: ignore[no-untyped-call] # the librar
     """Coordinates of the residual stream reserved for each kind of block; 0 = none reserved."""
     num_kinds: int = len(PROMPT_ORDER)
     """Kinds of block, in the order of `PROMPT_ORDER`."""
+    pointer_head: list[int] | None = None
+    """Layer and head that rest, at an option, on the rule that forbids it (see pointer.py); None = not known."""
 
 
 def small_config(

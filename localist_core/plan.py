@@ -120,6 +120,8 @@ class Measured:
     """(batch, pass, 2) raw and steered; NaN where undefined."""
     entropy_bits: Tensor
     """(batch, pass) of the masses as used."""
+    heads: Tensor
+    """(batch, head, row, block): masses before the dial of every head and row, from which the pointer head is read."""
 
 
 def plan_of(rows: Sequence[Row], *, stock: str, num_layers: int, pad_id: int, device: torch.device) -> Plan:

@@ -66,6 +66,8 @@ class Scored:
     """(row, vocabulary) float32 on the device: the decision rows and the fed nodes of the trie."""
     seen: Seen
     twin: Seen
+    heads: Tensor
+    """(layer, head, row, block) float32: masses before the dial of the decision rows."""
 
 
 class SharedCore:
@@ -86,6 +88,7 @@ class SharedCore:
         self._num_layers = int(model.config.get_text_config().num_hidden_layers)
         self._longest = int(getattr(model.config.get_text_config(), "max_position_embeddings", 0)) or 1 << 30
         self._ok_id = self._word_id("ok") if model.config.model_type == "localist" else None
+        self._pointer: list[int] | None = getattr(model.config, "pointer_head", None)
         self._lock = threading.Lock()
         self.capabilities = Capabilities(
             name=name,
@@ -198,9 +201,14 @@ class SharedCore:
             )
             logits = run(self._model, plan).float()
             seen = seen_of(plan.measured)
+            layers = sorted(plan.measured, key=lambda one: one.layer)
             for position, index in enumerate(indices):
                 scored[index] = Scored(
-                    row=rows[index], logits=logits[position], seen=seen[position][0], twin=seen[position][1]
+                    row=rows[index],
+                    logits=logits[position],
+                    seen=seen[position][0],
+                    twin=seen[position][1],
+                    heads=torch.stack([one.heads[position] for one in layers]),
                 )
         return [scored[index] for index in range(len(rows))]
 
@@ -223,13 +231,52 @@ class SharedCore:
         flat = iter(self._read(request, scored.logits, rows, tokens))
         return probabilities(trie, {node: [next(flat) for _ in trie.branches[node]] for node in nodes})
 
+    def pointers(self, request: Request) -> Tensor:
+        """Where every head rests at the options: (layer, head, action, rule) masses before the dial, in float32.
+
+        Rules are those of the prompt's rulebook, in order.
+
+        Raises:
+            CoreError: of the request.
+        """
+        with self._lock:
+            scored = self._score([self._row(request, request.dial)])[0]
+        rows = self._option_rows(request, scored)
+        return scored.heads[:, :, rows][..., self._rule_blocks(scored)].cpu()
+
+    def _rule_blocks(self, scored: Scored) -> list[int]:
+        blocks = scored.row.prompt.blocks
+        return [index for index, block in enumerate(blocks) if block.kind is BlockKind.RULEBOOK]
+
     def _citations(self, request: Request, scored: Scored) -> tuple[str | None, ...]:
-        """At each action's slot in the options: the rule of the prompt, or none, that the model names next."""
-        prompt, encoding = scored.row.prompt, scored.row.encoding
-        rules = {self._word_id(name): name for name in prompt.names(BlockKind.RULEBOOK)}
-        anchors: dict[int, str | None] = {token: name for token, name in rules.items() if token is not None}
+        """At each action's slot in the options: the rule of the prompt, or none, that the model names next.
+
+        Whether any rule forbids the action is what the model says next: `ok`, or some rule. Which one it is, the
+        pointer head shows where one is known: the rule on which it rests most.
+        """
+        names = scored.row.prompt.names(BlockKind.RULEBOOK)
         assert self._ok_id is not None
-        anchors[self._ok_id] = None
+        anchors = [self._word_id(name) for name in names]
+        tokens = [self._ok_id, *(token for token in anchors if token is not None)]
+        rows = self._option_rows(request, scored)
+        flat = self._read(request, scored.logits, [row for row in rows for _ in tokens], tokens * len(rows))
+        said = torch.tensor(flat).view(len(rows), len(tokens))
+        if not names or len(tokens) <= len(names):
+            return (None,) * len(rows)  # a rule whose name is no token cannot be cited, so nothing can
+        is_forbidden = (said[:, 1:].logsumexp(1) > said[:, 0]).tolist()
+        chosen = said[:, 1:].argmax(1)
+        if self._pointer is not None:
+            layer, head = self._pointer
+            chosen = scored.heads[layer, head, rows][:, self._rule_blocks(scored)].argmax(1)
+        return tuple(names[int(c)] if bad else None for bad, c in zip(is_forbidden, chosen, strict=True))
+
+    def _option_rows(self, request: Request, scored: Scored) -> list[int]:
+        """The decision row of each action: its slot in the options block.
+
+        Raises:
+            RequestError: an action that is no word of the options block.
+        """
+        prompt, encoding = scored.row.prompt, scored.row.encoding
         slots: dict[int, int] = {}
         for index in range(encoding.decision_from, len(encoding.ids)):
             if prompt.blocks[encoding.block_ids[index]].kind is BlockKind.OPTIONS:
@@ -239,11 +286,7 @@ class SharedCore:
         if None in wanted:
             missing = request.actions[wanted.index(None)]
             raise RequestError(f"expected every action as a word of the options block, got no `{missing}` there")
-        rows = [row for row in wanted if row is not None for _ in anchors]
-        flat = self._read(request, scored.logits, rows, [*anchors] * len(wanted))
-        names = list(anchors.values())
-        of_action = [flat[start : start + len(names)] for start in range(0, len(flat), len(names))]
-        return tuple(names[max(range(len(names)), key=logits.__getitem__)] for logits in of_action)
+        return [row for row in wanted if row is not None]
 
     def _read(self, request: Request, logits: Tensor, rows: list[int], tokens: list[int]) -> list[float]:
         if not rows:

@@ -12,9 +12,11 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+from localist_core import BlockKind, Dial, Request, SharedCore
+from localist_core.pointer import Examined, PointerProfile, name_pointer, profile
 from localist_core.tokenizer import build_tokenizer, load_tokenizer
 from localist_core.training import Lesson, Progress, TrainConfig, checkpoint_in, train
-from scenarios.curriculum import Curriculum, Difficulty, cases, encoder_of, lesson
+from scenarios.curriculum import Case, Curriculum, Difficulty, cases, encoder_of, lesson
 from scenarios.names import TRAINED
 
 MERGES = 200
@@ -22,6 +24,9 @@ MERGES = 200
 NUM_EXAMINED = 512
 """Held-out cases that are examined while training."""
 EXAMINED_SEED = 900_000_001
+NUM_PROFILED = 400
+"""Cases by which the pointer head is found."""
+PROFILED_SEED = 700_000_001
 
 SHIPPED = TrainConfig(tokens=13_000_000)
 """The run that made the shipped core."""
@@ -53,7 +58,7 @@ def teach(
     tokenizer = load_tokenizer(out)
     difficulty = Difficulty(max_rules=3) if is_smoke else Difficulty()
     source = Curriculum(tokenizer=out, seed=seed, size=128 if is_smoke else 1024, difficulty=difficulty)
-    return train(
+    is_complete = train(
         config,
         source,
         tokenizer,
@@ -64,6 +69,27 @@ def teach(
         minutes=minutes,
         device=device,
     )
+    if is_complete:
+        point(out, 40 if is_smoke else NUM_PROFILED)
+    return is_complete
+
+
+def point(out: Path, num_cases: int = NUM_PROFILED) -> PointerProfile:
+    """Find the pointer head of a trained core on cases with training names, and name it in the core's configuration."""
+    stream = cases(PROFILED_SEED, held_out=False, difficulty=Difficulty(), states_per_domain=1)
+    core = SharedCore.load(out)
+    found = profile(core, (pointed(case) for case in islice(stream, num_cases)))
+    name_pointer(out, found)
+    return found
+
+
+def pointed(case: Case) -> Examined:
+    """A case as a request with its right pointers."""
+    prompt = case.prompt()
+    places = {name: place for place, name in enumerate(prompt.names(BlockKind.RULEBOOK))}
+    forbidding = tuple(frozenset(places[case.words.rules[rule]] for rule in rules) for rules in case.forbidding)
+    request = Request(agent="profiled", prompt=prompt, actions=case.words.actions, dial=Dial.off())
+    return Examined(request=request, forbidding=forbidding)
 
 
 def examined(tokenizer: Path) -> list[Lesson]:
