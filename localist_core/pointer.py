@@ -53,6 +53,8 @@ def profile(core: SharedCore, examined: Iterable[Examined]) -> PointerProfile:
     hits: torch.Tensor | None = None
     count = 0
     for one in examined:
+        if not any(one.forbidding):
+            continue
         masses = core.pointers(one.request)
         rests_on = masses.argmax(-1)
         for action, rules in enumerate(one.forbidding):
