@@ -21,7 +21,6 @@ from types import ModuleType
 from typing import Any, Final, cast
 
 from agents.deciding import lexicon
-from agents.deciding.lexicon import lexicon
 from localist_core.dial import DialSchedule
 from scenarios.world import World
 from symbolic import Action, RuleSet
