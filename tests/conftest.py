@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 import pytest
@@ -10,6 +11,9 @@ from hypothesis import HealthCheck, settings
 
 # Read by OpenMP when torch is first imported: tests then never compete for cores, and sums keep their order.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A suite that is started in the background ignores Ctrl-C, and so would the processes that its tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Deterministic by default: a red test stays red. `--hypothesis-profile=search` looks for new failures.
 settings.register_profile("default-local", derandomize=True, deadline=None, max_examples=50)
