@@ -7,34 +7,23 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
-import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Never
 
-from scenarios.config import DTYPES, BusConfig, ConfigError, CoreConfig, Part, RunConfig, parts_of
+from scenarios.commands import train
+from scenarios.commands.arguments import Exit, core_config, json_argument, print_json, scenario_arguments
+from scenarios.config import BusConfig, ConfigError, Part, RunConfig, parts_of
 
 if TYPE_CHECKING:  # commands import what they need when they run: `localist trace` then loads no model
     from agents.recording.trace import Step, Trace
     from scenarios.report.summary import Summary
 
 
-class Exit(IntEnum):
-    """What the shell is told."""
-
-    PASS = 0
-    FAILED = 1
-    """An executed violation, a broken chain, a replay that differs."""
-    USAGE = 2
-    """Wrong input of the user: arguments, scenario file, model directory, broker, run directory."""
-    INCONCLUSIVE = 3
-    """Something stayed undecided or unfinished that the answer depends on."""
-    INTERRUPTED = 130
-    """Ctrl-C; the trace is closed and holds all that was decided."""
+COMMANDS = (train,)
+"""What studies or makes a core; see `scenarios/commands`."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -72,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
 
     run = commands.add_parser("run", help="run a scenario, print one table, leave a trace")
-    _scenario_arguments(run)
+    scenario_arguments(run)
     run.add_argument(
         "--episodes", type=int, default=1, metavar="N", help="episodes, seeds SEED, SEED+1, ... (default 1)"
     )
@@ -97,7 +86,7 @@ def parser() -> argparse.ArgumentParser:
     trace.set_defaults(command=_trace)
 
     assess = commands.add_parser("assess", help="does this core read my rules? sampled states, per rule")
-    _scenario_arguments(assess)
+    scenario_arguments(assess)
     assess.add_argument("--states", type=int, default=1000, metavar="N", help="states sampled per role (default 1000)")
     assess.set_defaults(command=_assess)
 
@@ -113,35 +102,14 @@ def parser() -> argparse.ArgumentParser:
     _recorded_run(audit)
     audit.set_defaults(command=_audit)
 
-    train = commands.add_parser("train", help="train a core on the generated curriculum")
-    train.add_argument("--smoke", action="store_true", help="a tiny model for some steps: shows that the path works")
-    train.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the model goes")
-    train.add_argument("--resume", action="store_true", help="go on from the last checkpoint in DIR")
-    train.add_argument("--minutes", type=float, metavar="M", help="stop after M minutes of wall-clock time")
-    train.add_argument("--seed", type=int, default=0, metavar="N", help="root of all randomness (default 0)")
-    train.add_argument("--device", default="cpu", help="cpu or cuda:N (default cpu)")
-    _json_argument(train)
-    train.set_defaults(command=_train)
+    for command in COMMANDS:
+        command.add(commands)
     return root
-
-
-def _scenario_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("scenario", help="name of a shipped scenario, or path of a scenario file")
-    command.add_argument("--seed", type=int, default=0, metavar="N", help="root of all randomness (default 0)")
-    command.add_argument("--model", type=Path, metavar="DIR", help="model directory (default: the core that ships)")
-    command.add_argument("--device", default="auto", help="auto (CUDA where torch sees it), cpu or cuda:N")
-    command.add_argument("--dtype", choices=DTYPES, default="auto", help="number format of the core")
-    command.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads of the core (default 1)")
-    _json_argument(command)
 
 
 def _recorded_run(command: argparse.ArgumentParser) -> None:
     command.add_argument("run", type=Path, metavar="RUN", help="directory of a recorded run")
-    _json_argument(command)
-
-
-def _json_argument(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    json_argument(command)
 
 
 def foreign_agents() -> str | None:
@@ -170,14 +138,6 @@ def _complain(line: str, code: Exit = Exit.USAGE) -> Exit:
     return code
 
 
-def _print_json(value: object) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
-
-
-def _core_config(arguments: argparse.Namespace) -> CoreConfig:
-    return CoreConfig(model=arguments.model, device=arguments.device, dtype=arguments.dtype, threads=arguments.threads)
-
-
 def _run(arguments: argparse.Namespace) -> Exit:
     from scenarios.report.progress import LiveProgress
     from scenarios.report.summary import summarise
@@ -188,14 +148,14 @@ def _run(arguments: argparse.Namespace) -> Exit:
         scenario=arguments.scenario,
         seed=arguments.seed,
         episodes=arguments.episodes,
-        core=_core_config(arguments),
+        core=core_config(arguments),
         bus=BusConfig(kind=arguments.bus, broker=arguments.broker),
         without=parts_of(arguments.without),
     )
     with LiveProgress.open(config) as progress:
         path = run(config, out=arguments.out, watch=progress.show)
     summary = summarise(path)
-    _print_json(summary.model_dump(mode="json")) if arguments.json else print_summary(summary)
+    print_json(summary.model_dump(mode="json")) if arguments.json else print_summary(summary)
     return verdict_of(summary)
 
 
@@ -204,7 +164,7 @@ def _report(arguments: argparse.Namespace) -> Exit:
     from scenarios.report.table import print_summary
 
     summary = summarise(arguments.run)
-    _print_json(summary.model_dump(mode="json")) if arguments.json else print_summary(summary)
+    print_json(summary.model_dump(mode="json")) if arguments.json else print_summary(summary)
     return verdict_of(summary)
 
 
@@ -223,7 +183,7 @@ def _trace(arguments: argparse.Namespace) -> Exit:
 
     trace = Trace.read(arguments.run)
     step = step_of(trace, arguments.agent, arguments.step)
-    _print_json(why_json(trace, step)) if arguments.json else print_rich(why(trace, step))
+    print_json(why_json(trace, step)) if arguments.json else print_rich(why(trace, step))
     return Exit.PASS
 
 
@@ -253,10 +213,10 @@ def _assess(arguments: argparse.Namespace) -> Exit:
 
     if arguments.states < 1:
         raise ConfigError(f"expected 1 state or more, got `{arguments.states}`; correct --states")
-    scenario, core = load(arguments.scenario), load_core(_core_config(arguments))
+    scenario, core = load(arguments.scenario), load_core(core_config(arguments))
     roles = assess(scenario, core, states=arguments.states, seed=arguments.seed)
     if arguments.json:
-        _print_json(assessment_json(scenario.name, core.capabilities, roles))
+        print_json(assessment_json(scenario.name, core.capabilities, roles))
     else:
         print_rich(assessment(scenario.name, core.capabilities, roles))
     return Exit.PASS
@@ -267,7 +227,7 @@ def _replay(arguments: argparse.Namespace) -> Exit:
 
     divergence = replay(arguments.run)
     if arguments.json:
-        _print_json({"is_equal": divergence is None, "divergence": divergence})
+        print_json({"is_equal": divergence is None, "divergence": divergence})
     else:
         print("equal: every record, hash by hash" if divergence is None else f"differs: {divergence}")
     return Exit.PASS if divergence is None else Exit.FAILED
@@ -278,7 +238,7 @@ def _audit(arguments: argparse.Namespace) -> Exit:
 
     audit = audit_run(arguments.run) if arguments.run.is_dir() else audit_trace(arguments.run)
     if arguments.json:
-        _print_json({"is_intact": audit.is_intact, **asdict(audit)})
+        print_json({"is_intact": audit.is_intact, **asdict(audit)})
     else:
         for finding in audit.findings:
             print(f"{finding.owner}, record {finding.index}: {finding.problem}: {finding.detail}")
@@ -286,27 +246,3 @@ def _audit(arguments: argparse.Namespace) -> Exit:
         print(f"{state}: {audit.num_records} records, {audit.num_decisions} decisions, {audit.status}")
         print(f"sha256 of the trace: {audit.trace_sha256}")
     return Exit.PASS if audit.is_intact else Exit.FAILED
-
-
-def _train(arguments: argparse.Namespace) -> Exit:
-    from scenarios.report.training import TrainingReport
-    from scenarios.teach import teach
-
-    minutes = math.inf if arguments.minutes is None else arguments.minutes
-    if not minutes > 0:
-        raise ConfigError(f"expected more than 0 minutes, got `{arguments.minutes}`; correct --minutes")
-    is_complete = teach(
-        arguments.out,
-        is_smoke=arguments.smoke,
-        resume=arguments.resume,
-        minutes=minutes,
-        seed=arguments.seed,
-        device=arguments.device,
-        report=TrainingReport(json_lines=arguments.json).show,
-    )
-    if arguments.json:
-        _print_json({"is_complete": is_complete, "model": str(arguments.out)})
-    else:
-        state = "trained" if is_complete else "stopped before the end; go on with --resume"
-        print(f"{state}: {arguments.out}")
-    return Exit.PASS if is_complete else Exit.INCONCLUSIVE

@@ -1,0 +1,51 @@
+"""`localist train`: make a core on the generated curriculum."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scenarios.commands.arguments import Exit, json_argument, print_json, seed_argument
+from scenarios.config import ConfigError
+
+if TYPE_CHECKING:
+    from scenarios.commands.arguments import Commands
+
+
+def add(commands: Commands) -> None:
+    """Declare the command."""
+    train = commands.add_parser("train", help="train a core on the generated curriculum")
+    train.add_argument("--smoke", action="store_true", help="a tiny model for some steps: shows that the path works")
+    train.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the model goes")
+    train.add_argument("--resume", action="store_true", help="go on from the last checkpoint in DIR")
+    train.add_argument("--minutes", type=float, metavar="M", help="stop after M minutes of wall-clock time")
+    seed_argument(train)
+    train.add_argument("--device", default="cpu", help="cpu or cuda:N (default cpu)")
+    json_argument(train)
+    train.set_defaults(command=_train)
+
+
+def _train(arguments: argparse.Namespace) -> Exit:
+    from scenarios.report.training import TrainingReport
+    from scenarios.teach import teach
+
+    minutes = math.inf if arguments.minutes is None else arguments.minutes
+    if not minutes > 0:
+        raise ConfigError(f"expected more than 0 minutes, got `{arguments.minutes}`; correct --minutes")
+    is_complete = teach(
+        arguments.out,
+        is_smoke=arguments.smoke,
+        resume=arguments.resume,
+        minutes=minutes,
+        seed=arguments.seed,
+        device=arguments.device,
+        report=TrainingReport(json_lines=arguments.json).show,
+    )
+    if arguments.json:
+        print_json({"is_complete": is_complete, "model": str(arguments.out)})
+    else:
+        state = "trained" if is_complete else "stopped before the end; go on with --resume"
+        print(f"{state}: {arguments.out}")
+    return Exit.PASS if is_complete else Exit.INCONCLUSIVE
