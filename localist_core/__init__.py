@@ -11,7 +11,9 @@ from localist_core.blocks import Block, BlockKind, Prompt, PromptError, Trust
 from localist_core.core import BlockTrace, Capabilities, Choice, Core, Request
 from localist_core.dial import Dial, DialSchedule
 from localist_core.errors import (
+    ClosedError,
     CoreError,
+    DeadlineError,
     DialError,
     EncodingError,
     ModelMissingError,
@@ -20,6 +22,7 @@ from localist_core.errors import (
     RequestError,
     UnsupportedModelError,
 )
+from localist_core.queue import Queue
 from localist_core.scripted import ScriptedCore
 
 if TYPE_CHECKING:
@@ -31,8 +34,10 @@ __all__ = [
     "BlockTrace",
     "Capabilities",
     "Choice",
+    "ClosedError",
     "Core",
     "CoreError",
+    "DeadlineError",
     "Dial",
     "DialError",
     "DialSchedule",
@@ -42,6 +47,7 @@ __all__ = [
     "OverloadError",
     "Prompt",
     "PromptError",
+    "Queue",
     "Request",
     "RequestError",
     "ScriptedCore",

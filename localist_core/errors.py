@@ -7,6 +7,8 @@ CoreError                    any failure of the core: the caller falls back to a
   DialError                  a dial that the prompt or the core cannot honour: change the dial
   RequestError               a request that contradicts itself: fix the caller
   OverloadError              more requests than the stated capacity: send fewer at once
+  DeadlineError              no answer in time: fall back, or allow more time
+  ClosedError                a question to a queue that is closed: ask another
   NumericsError              inf or NaN came out of the model: do not use the decision
 """
 
@@ -39,6 +41,14 @@ class RequestError(CoreError):
 
 class OverloadError(CoreError):
     """More requests at once than the stated capacity."""
+
+
+class DeadlineError(CoreError):
+    """No answer before the deadline."""
+
+
+class ClosedError(CoreError):
+    """A question to a closed queue."""
 
 
 class NumericsError(CoreError):
