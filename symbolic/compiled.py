@@ -149,6 +149,10 @@ def _compute_source(op: Arithmetic, parts: list[Scaled]) -> Scaled:
         return Scaled(f"({parts[0].text})*({parts[1].text})", parts[0].denominator * parts[1].denominator)
     texts, common = _common(parts)
     match op:
+        case Arithmetic.FLOOR_DIVIDE:
+            return Scaled(f"({texts[0]})//({texts[1]})", 1)
+        case Arithmetic.MODULO:
+            return Scaled(f"({texts[0]})%({texts[1]})", common)
         case Arithmetic.ADD:
             return Scaled("+".join(f"({text})" for text in texts), common)
         case Arithmetic.SUBTRACT:

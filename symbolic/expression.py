@@ -37,15 +37,21 @@ class Owner(StrEnum):
 
 
 class Arithmetic(StrEnum):
-    """Operations from numbers to a number."""
+    """Operations from numbers to a number; floor division and modulo as in Python: the rest has the divisor's sign."""
 
     ADD = "add"
     SUBTRACT = "subtract"
     MULTIPLY = "multiply"
+    FLOOR_DIVIDE = "floor_divide"
+    MODULO = "modulo"
     NEGATE = "negate"
     MINIMUM = "minimum"
     MAXIMUM = "maximum"
     ABSOLUTE = "absolute"
+
+
+DIVISIONS: Final = frozenset({Arithmetic.FLOOR_DIVIDE, Arithmetic.MODULO})
+"""Operations whose second operand must never be 0 (`reference.demand_divisors`)."""
 
 
 class Order(StrEnum):
@@ -183,9 +189,13 @@ def reads(expr: Expr) -> tuple[Read, ...]:
 
 
 def is_nonlinear(expr: Expr) -> bool:
-    """True where two numbers that both depend on fields are multiplied."""
+    """True where two numbers that both depend on fields are multiplied, or one is divided by a field."""
     return any(
-        isinstance(node, Compute) and node.op is Arithmetic.MULTIPLY and all(reads(arg) for arg in node.args)
+        isinstance(node, Compute)
+        and (
+            (node.op is Arithmetic.MULTIPLY and all(reads(arg) for arg in node.args))
+            or (node.op in DIVISIONS and bool(reads(node.args[1])))
+        )
         for node in walk(expr)
     )
 
@@ -257,7 +267,7 @@ class _Term:
 
 
 class NumberTerm(_Term):
-    """A symbolic number: `+ - *`, `/` by constants, comparisons."""
+    """A symbolic number: `+ - *`, `/` by constants, `//` and `%` by what is never 0, comparisons."""
 
     __slots__ = ()
 
@@ -286,6 +296,18 @@ class NumberTerm(_Term):
                 "expected a constant divisor other than 0, got another; multiply the other side instead"
             )
         return NumberTerm(Compute(Arithmetic.MULTIPLY, (self.expr, Number(1 / divisor.value))))
+
+    def __floordiv__(self, other: Numeric) -> NumberTerm:
+        return NumberTerm(Compute(Arithmetic.FLOOR_DIVIDE, (self.expr, number_of(other))))
+
+    def __rfloordiv__(self, other: Numeric) -> NumberTerm:
+        return NumberTerm(Compute(Arithmetic.FLOOR_DIVIDE, (number_of(other), self.expr)))
+
+    def __mod__(self, other: Numeric) -> NumberTerm:
+        return NumberTerm(Compute(Arithmetic.MODULO, (self.expr, number_of(other))))
+
+    def __rmod__(self, other: Numeric) -> NumberTerm:
+        return NumberTerm(Compute(Arithmetic.MODULO, (number_of(other), self.expr)))
 
     def __neg__(self) -> NumberTerm:
         return NumberTerm(Compute(Arithmetic.NEGATE, (self.expr,)))
@@ -633,6 +655,8 @@ def _choice(expr: Expr) -> ChoiceTerm:
 _ARITY: Final = {
     "subtract": 2,
     "multiply": 2,
+    "floor_divide": 2,
+    "modulo": 2,
     "negate": 1,
     "absolute": 1,
     "implies": 2,

@@ -13,14 +13,16 @@ from enum import Enum
 from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
-from symbolic.domain import Action, Facts, State, codes_of
+from symbolic.domain import Action, Facts, State, codes_of, shortest
 from symbolic.expression import (
+    DIVISIONS,
     Arithmetic,
     Choose,
     Compare,
     Compute,
     Constant,
     Expr,
+    ExpressionError,
     Join,
     Junction,
     Member,
@@ -30,6 +32,7 @@ from symbolic.expression import (
     Owner,
     Read,
     Same,
+    walk,
 )
 
 if TYPE_CHECKING:
@@ -213,6 +216,11 @@ def compute(op: Arithmetic, parts: list[Range]) -> Range:
         case Arithmetic.MULTIPLY:
             products = [one * other for one in parts[0] for other in parts[1]]
             return Range(min(products), max(products))
+        case Arithmetic.FLOOR_DIVIDE:
+            quotients = [Fraction(one // other) for one in parts[0] for other in parts[1]]
+            return Range(min(quotients), max(quotients))
+        case Arithmetic.MODULO:
+            return _modulo(parts[0], parts[1])
         case Arithmetic.MINIMUM:
             return Range(min(lows), min(highs))
         case Arithmetic.MAXIMUM:
@@ -220,6 +228,27 @@ def compute(op: Arithmetic, parts: list[Range]) -> Range:
         case Arithmetic.ABSOLUTE:
             low, high = parts[0]
             return Range(max(Fraction(), low, -high), max(-low, high))
+
+
+def _modulo(left: Range, right: Range) -> Range:
+    """Rests of divisions by a range that does not hold 0: exact where the quotient is the same throughout."""
+    quotients = {one // other for one in left for other in right}
+    if len(quotients) == 1:
+        rests = [one - other * next(iter(quotients)) for one in left for other in right]
+        return Range(min(rests), max(rests))
+    return Range(min(Fraction(), right.low), max(Fraction(), right.high))
+
+
+def demand_divisors(expr: Expr) -> None:
+    """Refuse a division whose divisor may be 0 within the declared ranges."""
+    for node in walk(expr):
+        if isinstance(node, Compute) and node.op in DIVISIONS:
+            divisor = Walk(None, None).number(node.args[1])
+            if divisor.low <= 0 <= divisor.high:
+                raise ExpressionError(
+                    f"expected a divisor that is never 0, got one from {shortest(divisor.low)} to "
+                    f"{shortest(divisor.high)}; divide by a constant or by `maximum(x, 1)`"
+                )
 
 
 def everything(expr: Expr) -> Truth:

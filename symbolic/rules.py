@@ -37,6 +37,7 @@ from symbolic.expression import (
     reads,
     to_plain,
 )
+from symbolic.reference import demand_divisors
 from symbolic.sentence import sentence
 
 if TYPE_CHECKING:
@@ -190,6 +191,7 @@ class RuleSet(Generic[S, A]):
                     f"expected a condition over the fields, got `{expression!r:.60}`; return a comparison"
                 )
             demand_budget(expr)
+            demand_divisors(expr)
             if not reads(expr):
                 raise ExpressionError(
                     "expected a condition that reads a field, got a constant; compare fields with values"

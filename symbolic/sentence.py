@@ -34,7 +34,13 @@ Namer = Callable[[Read, int | None], str]
 _LOOSE, _OR, _AND, _NOT, _ATOM = range(5)
 """How tightly the parts of a phrase bind."""
 
-_INFIX: Final = {Arithmetic.ADD: "+", Arithmetic.SUBTRACT: "-", Arithmetic.MULTIPLY: "*"}
+_INFIX: Final = {
+    Arithmetic.ADD: "+",
+    Arithmetic.SUBTRACT: "-",
+    Arithmetic.MULTIPLY: "*",
+    Arithmetic.FLOOR_DIVIDE: "//",
+    Arithmetic.MODULO: "%",
+}
 _CALL: Final = {Arithmetic.MINIMUM: "min", Arithmetic.MAXIMUM: "max", Arithmetic.ABSOLUTE: "abs"}
 
 

@@ -104,6 +104,10 @@ class Translation:
             return parts[0][0] * parts[1][0], parts[0][1] * parts[1][1]
         terms, common = self.align(parts)
         match op:
+            case Arithmetic.FLOOR_DIVIDE:
+                return self.floor(*terms), 1
+            case Arithmetic.MODULO:
+                return terms[0] - terms[1] * self.floor(*terms), common
             case Arithmetic.ADD:
                 return self.z3.Sum(terms), common
             case Arithmetic.SUBTRACT:
@@ -118,6 +122,10 @@ class Translation:
                     is_better = term < best if op is Arithmetic.MINIMUM else term > best
                     best = self.z3.If(is_better, term, best)
                 return best, common
+
+    def floor(self, term: Any, divisor: Any) -> Any:
+        """Floor of an integer quotient. The solver's own rounds down only where the divisor is positive."""
+        return self.z3.If(divisor > 0, term / divisor, (-term) / (-divisor))
 
     def align(self, parts: list[tuple[Any, int]]) -> tuple[list[Any], int]:
         """Terms over their common denominator."""

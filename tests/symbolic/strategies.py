@@ -88,6 +88,14 @@ constants = st.sampled_from(["-2", "-1", "-1/2", "0", "1/3", "3/10", "1/2", "7/1
 )
 
 
+def divisors(sources: list[Read]) -> st.SearchStrategy[Expr]:
+    """Numbers that are never 0: constants of either sign, and a field kept away from it."""
+    fields = [read for read in sources if read.field.kind is Kind.NUMBER]
+    above = st.sampled_from(fields).map(lambda read: Compute(Arithmetic.MAXIMUM, (read, Number(Fraction(1, 3)))))
+    below = st.sampled_from(fields).map(lambda read: Compute(Arithmetic.MINIMUM, (read, Number(Fraction(-1, 2)))))
+    return st.one_of(constants.filter(lambda one: one.value != 0), above, below)
+
+
 def numbers(sources: list[Read], depth: int) -> st.SearchStrategy[Expr]:
     leaves = st.one_of(st.sampled_from([read for read in sources if read.field.kind is Kind.NUMBER]), constants)
     if depth == 0:
@@ -95,12 +103,14 @@ def numbers(sources: list[Read], depth: int) -> st.SearchStrategy[Expr]:
     part = numbers(sources, depth - 1)
     many = st.sampled_from([Arithmetic.ADD, Arithmetic.MINIMUM, Arithmetic.MAXIMUM])
     two = st.sampled_from([Arithmetic.SUBTRACT, Arithmetic.MULTIPLY])
+    divided = st.sampled_from([Arithmetic.FLOOR_DIVIDE, Arithmetic.MODULO])
     one = st.sampled_from([Arithmetic.NEGATE, Arithmetic.ABSOLUTE])
     return st.one_of(
         leaves,
         leaves,
         st.builds(Compute, many, st.lists(part, min_size=2, max_size=3).map(tuple)),
         st.builds(Compute, two, st.tuples(part, part)),
+        st.builds(Compute, divided, st.tuples(part, divisors(sources))),
         st.builds(Compute, one, st.tuples(part)),
         st.builds(Choose, truths(sources, depth - 1), part, part),
     )

@@ -175,3 +175,18 @@ def test_generated_types_and_rules_need_no_functions() -> None:
         expression=(s.light == "r") & (a.move == "go"),
     )
     assert rules.compliant(Facts.of(state, gap=1.0, light="r")) == (True, False)
+
+
+@pytest.mark.parametrize("divided", [lambda s: s.count // s.count, lambda s: 1 % s.level, lambda s: s.count % 0])
+def test_a_divisor_that_may_be_zero_is_refused_when_the_rule_is_declared(divided: Callable[[Any], Any]) -> None:
+    rules = RuleSet(Plant, Operate)
+    with pytest.raises(RuleError, match=r"^rule `rest`: expected a divisor that is never 0, got one from .* to "):
+        rules.add(kind="forbid", name="rest", expression=divided(fields(Plant)) == 1)
+
+
+def test_a_divisor_that_may_be_zero_is_refused_in_json() -> None:
+    rules = RuleSet(Plant, Operate)
+    rules.add(kind="forbid", name="rest", expression=fields(Plant).count % 2 == 1)
+    text = rules.to_json().replace('["number","2"]', '["number","0"]')
+    with pytest.raises(RuleError, match="expected a divisor that is never 0"):
+        RuleSet.from_json(text, Plant, Operate)
