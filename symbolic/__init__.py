@@ -30,11 +30,14 @@ from symbolic.expression import (
     minimum,
     negate,
 )
+from symbolic.formatter import formatted
 from symbolic.grounding import Line, ground, lines
+from symbolic.parsing import parse
 from symbolic.reference import MAYBE, NO, YES, Truth, numbers, truth, violated
 from symbolic.repair import distance, nearest
 from symbolic.rules import Rule, RuleError, RuleKind, RuleSet
 from symbolic.sentence import phrase, sentence
+from symbolic.text import to_text
 from symbolic.verdict import Outcome, Verdict, Violation
 
 __all__ = [
@@ -68,6 +71,7 @@ __all__ = [
     "domain_of",
     "fields",
     "fixed",
+    "formatted",
     "ground",
     "implies",
     "ite",
@@ -77,10 +81,12 @@ __all__ = [
     "nearest",
     "negate",
     "numbers",
+    "parse",
     "phrase",
     "quantise",
     "sentence",
     "shortest",
+    "to_text",
     "truth",
     "violated",
     "whole",

@@ -29,6 +29,7 @@ CONFINED = {
     "ray": ("scenarios/*.py",),
     "matplotlib": ("scenarios/*.py",),
     "highway_env": ("scenarios/intersection/*.py",),
+    "lark": ("symbolic/parsing.py",),
     "triton": ("localist_core/*.py",),
     "xgrammar": ("localist_core/*.py",),
     "rich": ("scenarios/cli.py", "scenarios/report/*.py"),

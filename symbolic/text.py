@@ -1,0 +1,246 @@
+"""The reading as text: expressions and whole rule sets in the language of `grammar.lark`, in one canonical layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final
+
+from symbolic.domain import Action, Domain, FieldSpec, Kind, State, domain_of, shortest
+from symbolic.expression import (
+    Arithmetic,
+    Choose,
+    Compare,
+    Compute,
+    Constant,
+    Expr,
+    Join,
+    Junction,
+    Member,
+    Not,
+    Number,
+    Read,
+    Same,
+)
+
+if TYPE_CHECKING:
+    from symbolic.rules import RuleSet
+
+WIDTH: Final = 100
+"""Columns after which a condition is broken at its outermost connective."""
+
+KEYWORDS: Final = frozenset(
+    {
+        "state",
+        "action",
+        "number",
+        "whole",
+        "flag",
+        "to",
+        "step",
+        "forbid",
+        "require",
+        "priority",
+        "source",
+        "when",
+        "that",
+    }
+    | {"if", "then", "else", "iff", "or", "and", "not", "is", "in", "always", "never", "min", "max", "abs"}
+)
+"""Words of the language: as a name they are qualified, as a value quoted."""
+
+Name = Callable[[Read], str]
+
+_IF, _IFF, _OR, _AND, _NOT, _COMPARISON, _SUM, _PRODUCT, _UNARY, _PRIMARY = range(10)
+"""How tightly the parts of a text bind."""
+
+_INFIX: Final = {
+    Arithmetic.ADD: (" + ", _SUM),
+    Arithmetic.SUBTRACT: (" - ", _SUM),
+    Arithmetic.MULTIPLY: (" * ", _PRODUCT),
+    Arithmetic.FLOOR_DIVIDE: (" // ", _PRODUCT),
+    Arithmetic.MODULO: (" % ", _PRODUCT),
+}
+_CALL: Final = {Arithmetic.MINIMUM: "min", Arithmetic.MAXIMUM: "max", Arithmetic.ABSOLUTE: "abs"}
+_JOIN: Final = {
+    Junction.AND: (" and ", _AND),
+    Junction.OR: (" or ", _OR),
+    Junction.IFF: (" iff ", _IFF),
+}
+
+
+def namer(state: Domain, action: Domain) -> Name:
+    """Names of fields: plain where that is clear, else `state.NAME` or `action.NAME`."""
+    shared = set(state.by_name) & set(action.by_name) | KEYWORDS
+
+    def name(read: Read) -> str:
+        return f"{read.owner.value}.{read.field.name}" if read.field.name in shared else read.field.name
+
+    return name
+
+
+def quoted(text: str) -> str:
+    """A text in double quotes."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def expression_text(expr: Expr, name: Name) -> str:
+    """Text of an expression, on one line. Parsing it gives the same tree if operators built that tree."""
+    return _text(expr, name, _IF)
+
+
+def _text(expr: Expr, name: Name, binding: int) -> str:
+    text, own = _bare(expr, name)
+    return f"({text})" if own < binding else text
+
+
+def _bare(expr: Expr, name: Name) -> tuple[str, int]:
+    """The text of a node, and how tightly it binds."""
+    match expr:
+        case Constant():
+            return "always" if expr.value else "never", _PRIMARY
+        case Number():
+            return _number(expr.value)
+        case Read():
+            return name(expr), _PRIMARY
+        case Member():
+            return _member(expr, name, " is ", " in "), _COMPARISON
+        case Same():
+            return f"{name(expr.left)} is {_other(expr.right)}", _COMPARISON
+        case Compare():
+            left, right = _text(expr.left, name, _SUM), _text(expr.right, name, _SUM)
+            return f"{left} {expr.op.value} {right}", _COMPARISON
+        case Not(Member() as member):
+            return _member(member, name, " is not ", " not in "), _COMPARISON
+        case Not(Same(left, right)):
+            return f"{name(left)} is not {_other(right)}", _COMPARISON
+        case Not():
+            return f"not {_text(expr.arg, name, _NOT)}", _NOT
+        case Choose():
+            parts = [_text(part, name, _OR) for part in (expr.then, expr.condition, expr.otherwise)]
+            return f"{parts[0]} if {parts[1]} else {parts[2]}", _IF
+        case Join():
+            return _join(expr, name)
+        case Compute():
+            return _compute(expr, name)
+
+
+def _number(value: Fraction) -> tuple[str, int]:
+    text = shortest(abs(value))
+    if "/" in text:
+        return f"(-{text})" if value < 0 else f"({text})", _PRIMARY
+    return (f"-{text}", _UNARY) if value < 0 else (text, _PRIMARY)
+
+
+def _member(expr: Member, name: Name, single: str, many: str) -> str:
+    words = [word_text(expr.read.field.words[code]) for code in expr.codes]
+    return name(expr.read) + (single + words[0] if len(words) == 1 else f"{many}({', '.join(words)})")
+
+
+def _other(read: Read) -> str:
+    """The right side of `is` where it is a field: always qualified, so that it cannot be taken for a value."""
+    return f"{read.owner.value}.{read.field.name}"
+
+
+def word_text(word: str) -> str:
+    """A value of a choice: plain where it is a name of its own, else quoted."""
+    return word if word.isidentifier() and word not in KEYWORDS else quoted(word)
+
+
+def _join(expr: Join, name: Name) -> tuple[str, int]:
+    if expr.op is Junction.IMPLIES:
+        return f"if {_text(expr.args[0], name, _IFF)} then {_text(expr.args[1], name, _IFF)}", _IF
+    infix, own = _JOIN[expr.op]
+    return infix.join(_text(arg, name, own + 1) for arg in expr.args), _IFF if expr.op is Junction.IFF else own
+
+
+def _compute(expr: Compute, name: Name) -> tuple[str, int]:
+    match expr.op:
+        case Arithmetic.MINIMUM | Arithmetic.MAXIMUM | Arithmetic.ABSOLUTE:
+            return f"{_CALL[expr.op]}({', '.join(_text(arg, name, _IF) for arg in expr.args)})", _PRIMARY
+        case Arithmetic.NEGATE:
+            arg = expr.args[0]
+            inner = f"({_text(arg, name, _IF)})" if isinstance(arg, Number) else _text(arg, name, _UNARY)
+            return f"-{inner}", _UNARY
+        case _:
+            infix, own = _INFIX[expr.op]
+            first, *rest = expr.args
+            # The first operand of a sum may be a difference, and so on: all of them group from the left. A sum as the
+            # first operand of a sum would be taken for one sum, as the operators of Python take it too.
+            return infix.join([_text(first, name, own), *(_text(arg, name, own + 1) for arg in rest)]), own
+
+
+# Whole files
+
+
+def field_text(field: FieldSpec) -> str:
+    """A field of a type."""
+    match field.kind:
+        case Kind.FLAG:
+            return f"{field.name}: flag"
+        case Kind.CHOICE:
+            return f"{field.name}: {' | '.join(word_text(word) for word in field.words)}"
+        case Kind.NUMBER:
+            low, high = field.show(field.low), field.show(field.high)
+            if field.is_whole and field.step == 1:
+                return f"{field.name}: whole {low} to {high}"
+            return f"{field.name}: number {low} to {high} step {shortest(field.step)}"
+
+
+def type_text(schema: type[State] | type[Action]) -> str:
+    """A state or action type."""
+    owner = "state" if issubclass(schema, State) else "action"
+    body = "".join(f"  {field_text(field)}\n" for field in domain_of(schema).fields)
+    return f"{owner} {schema.__name__} {{\n{body}}}\n"
+
+
+def rule_text(
+    *, kind: str, name: str, title: str, priority: int, source: str, expression: Expr, names: Name, default: int
+) -> str:
+    """A rule."""
+    head = f"{kind} {name}"
+    if priority != default:
+        head += f" priority {priority}"
+    if source:
+        head += f" source {quoted(source)}"
+    if title and title != name.replace("_", " "):
+        head += f" {quoted(title)}"
+    verb = "when" if kind == "forbid" else "that"
+    return f"{head}\n  {verb} {broken(expression, names, len(verb) + 3)}\n"
+
+
+def broken(expr: Expr, name: Name, indent: int) -> str:
+    """Text of an expression, broken before the outermost `and` or `or` where it is wide."""
+    line = expression_text(expr, name)
+    if len(line) + indent <= WIDTH or not isinstance(expr, Join) or expr.op not in (Junction.AND, Junction.OR):
+        return line
+    infix, own = _JOIN[expr.op]
+    return f"\n    {infix.strip()} ".join(_text(arg, name, own + 1) for arg in expr.args)
+
+
+def to_text(rules: RuleSet[State, Action]) -> str:
+    """A whole rule set with its types, most important rule first."""
+    from symbolic.rules import DEFAULT_PRIORITY
+
+    names = namer(domain_of(rules.state), domain_of(rules.action))
+    return joined(
+        [type_text(rules.state), type_text(rules.action)],
+        [
+            rule_text(
+                kind=rule.kind,
+                name=rule.name,
+                title=rule.title,
+                priority=rule.priority,
+                source=rule.source,
+                expression=rule.expression,
+                names=names,
+                default=DEFAULT_PRIORITY,
+            )
+            for rule in rules.rules
+        ],
+    )
+
+
+def joined(types: Sequence[str], rules: Iterable[str]) -> str:
+    """Items of a file with one empty line between them."""
+    return "\n".join([*types, *rules])
