@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from localist_core.conditioning import Steering
 from localist_core.errors import DialError, UnsupportedModelError
 from localist_core.plan import Measured, Plan
 from localist_core.segments import Attended, Group, Segments, entropy_bits, packed
@@ -198,7 +199,14 @@ LEAN = "localist-lean"
 
 
 def attend_lean(
-    module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float, **_: object
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor,
+    scaling: float,
+    steering: Steering | None = None,
+    **_: object,
 ) -> tuple[Tensor, None]:
     """Attention in three plain operations under an additive mask, for training; (batch, head, position, width) inside.
 
@@ -212,9 +220,16 @@ def attend_lean(
         value: likewise.
         mask: (batch, 1, query, key), added to the scores; it must hold causality and padding, nothing else does.
         scaling: factor of the scores.
+        steering: a dial that the mask does not hold, and what is asked or noted of the attention.
     """
-    scores = torch.matmul(query * scaling, key.transpose(2, 3)) + mask
-    weights = torch.softmax(scores, -1).to(value.dtype)
+    scores = torch.matmul(query * scaling, key.transpose(2, 3))
+    if steering is not None:
+        raw = torch.softmax((scores + mask)[:, :, steering.first :], -1) if steering.notes else None
+        config: Any = module.config
+        scores = steering.steer(scores, mask, int(cast(int, module.layer_idx)), config.num_hidden_layers)
+    weights = torch.softmax(scores + mask, -1).to(value.dtype)
+    if steering is not None and raw is not None:
+        steering.note(raw, weights[:, :, steering.first :])
     return torch.matmul(weights, value).transpose(1, 2).contiguous(), None
 
 

@@ -18,52 +18,25 @@ from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from localist_core.attention import LEAN
-from localist_core.blocks import DECISION_KINDS, PROMPT_ORDER
+from localist_core.conditioning import PLAIN, Conditioning
 from localist_core.errors import CoreError
+from localist_core.examination import Examination, examination
+from localist_core.lessons import Batch, Lesson, LessonSource, answer_loss, collate, grouped
 from localist_core.model import LocalistForCausalLM, small_config
 
 CHECKPOINT = "checkpoint.pt"
 HISTORY = "history.jsonl"
-DECISION_RANKS = frozenset(PROMPT_ORDER.index(kind) for kind in DECISION_KINDS)
 
 
 class TrainingError(CoreError):
     """Training that cannot start or go on."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lesson:
-    """One prompt as tokens, and what a core should say at some of them."""
-
-    ids: tuple[int, ...]
-    kinds: tuple[int, ...]
-    """Index into `PROMPT_ORDER`, per token."""
-    positions: tuple[int, ...]
-    is_rest: tuple[bool, ...]
-    """Whether the dial pushes the token down: neither target nor neutral."""
-    rows: tuple[int, ...]
-    """Supervised tokens."""
-    answers: tuple[tuple[int, ...], ...]
-    """For each row the token ids that are right, all different; any of them will do."""
-    sorts: tuple[str, ...]
-    """For each row what is asked, such as `cite`: accuracies are reported by sort."""
-    weights: tuple[float, ...]
-    """For each row its weight in the loss."""
-
-
-class LessonSource(Protocol):
-    """Makes pools of lessons; must be picklable, since another process runs it."""
-
-    def __call__(self, pool: int) -> list[Lesson]:
-        """The lessons of pool 0, 1, ...; equal numbers give equal lessons."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +64,8 @@ class TrainConfig:
     that Muon, blind to the size of gradients, would follow to the end."""
     dialled: float = 0.5
     """Share of lessons trained under a random dial."""
+    conditioning: Conditioning = PLAIN
+    """Which dial that is, and losses on the attention itself."""
     seed: int = 0
     threads: int = 1
 
@@ -107,7 +82,11 @@ class Progress:
     accuracy: dict[str, float]
     """Share of right answers by sort, over the steps since the last report."""
     held_out: dict[str, float]
-    """The same on held-out lessons; empty where none were examined at this step."""
+    """The same on held-out lessons at dial 0; empty where none were examined at this step."""
+    held_out_loss: float | None = None
+    """Of those lessons; None likewise."""
+    raw_fidelity: float | None = None
+    """Of those lessons: mean over layers, heads and decision rows at dial 0; None likewise."""
 
 
 def train(
@@ -146,7 +125,7 @@ def train(
         if run.step % 5 == 0:
             _give_memory_back()
         if run.step % 50 == 0:
-            held_out = run.examine(examine) if examine and run.step % 500 == 0 else {}
+            held_out = run.examine(examine) if examine and run.step % 500 == 0 else None
             progress = run.progress(recent, held_out)
             _note(out / HISTORY, progress)
             report(progress)
@@ -260,7 +239,7 @@ class _Run:
         """One step; gives the loss and for each row its sort and whether the answer was right."""
         began = time.monotonic()
         rng = Random(f"{self.config.seed}/{self.step}")
-        batch = collate(lessons, rng, self.config.dialled, self.device)
+        batch = collate(lessons, rng, self.config.dialled, self.device, conditioning=self.config.conditioning)
         language = _other_rows(batch, rng) if self._learns_language() else batch.rows[:0]
         scores = _scores(self.model, batch, torch.cat([batch.rows, language]))
         count = len(batch.rows)
@@ -268,6 +247,9 @@ class _Run:
         if len(language):
             following = batch.ids.flatten()[language + 1]
             loss = loss + self.config.language_weight * nn.functional.nll_loss(scores[count:], following)
+        of_attention = None if batch.steering is None else batch.steering.loss()
+        if of_attention is not None:
+            loss = loss + of_attention
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         scale = schedule(self.tokens, self.config)
@@ -283,16 +265,11 @@ class _Run:
     def _learns_language(self) -> bool:
         return self.config.language_weight > 0 and self.tokens < self.config.language_tokens
 
-    @torch.no_grad()
-    def examine(self, lessons: Sequence[Lesson]) -> dict[str, float]:
-        """Accuracy by sort at dial 0."""
-        tally = _Tally()
-        for group in grouped(lessons, self.config.batch_tokens):
-            batch = collate(group, Random(0), 0.0, self.device)
-            tally.add((0.0, _marks(_scores(self.model, batch, batch.rows), batch, group)))
-        return tally.accuracy()
+    def examine(self, lessons: Sequence[Lesson]) -> Examination:
+        """Accuracy and raw fidelity at dial 0."""
+        return examination(self.model, lessons, batch_tokens=self.config.batch_tokens)
 
-    def progress(self, recent: _Tally, held_out: dict[str, float]) -> Progress:
+    def progress(self, recent: _Tally, held_out: Examination | None) -> Progress:
         return Progress(
             step=self.step,
             tokens=self.tokens,
@@ -300,7 +277,9 @@ class _Run:
             seconds=self.seconds,
             loss=recent.loss / max(1, recent.steps),
             accuracy=recent.accuracy(),
-            held_out=held_out,
+            held_out=held_out.accuracy if held_out else {},
+            held_out_loss=held_out.loss if held_out else None,
+            raw_fidelity=held_out.raw_fidelity if held_out else None,
         )
 
 
@@ -311,85 +290,7 @@ def schedule(tokens: int, config: TrainConfig) -> float:
     return max(0.0, min(warm, cool, 1.0))
 
 
-def answer_loss(scores: Tensor, answers: Sequence[tuple[int, ...]]) -> Tensor:
-    """-log of the probability that any right answer is given; log-probabilities (row, token) to (row,).
-
-    The ids of one row's answers are all different, else one would count twice.
-    """
-    most = max(map(len, answers))
-    ids = torch.tensor([[*right, *[right[0]] * (most - len(right))] for right in answers], device=scores.device)
-    extra = torch.tensor([[0.0] * len(right) + [-math.inf] * (most - len(right)) for right in answers])
-    return -(scores.gather(1, ids) + extra.to(scores)).logsumexp(1)
-
-
 # Batches
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """Lessons as tensors, padded on the right."""
-
-    ids: Tensor
-    """(batch, position)."""
-    kinds: Tensor
-    positions: Tensor
-    mask: Tensor
-    """Added to attention scores: causality, padding and dial; (batch, 1, query, key), bfloat16."""
-    rows: Tensor
-    """Flat indices of the supervised tokens."""
-    answers: list[tuple[int, ...]]
-    weights: Tensor
-    """Of the supervised tokens."""
-
-
-def collate(lessons: Sequence[Lesson], rng: Random, dialled: float, device: str) -> Batch:
-    """Lessons as a batch; each with chance `dialled` gets a dial lambda drawn evenly from [0, 1).
-
-    Training uses the odds dial: log(1 - lambda) is added to the rest's scores on the decision rows (framework,
-    section 3), because where the floor dial bites its gradient does not train raw fidelity.
-    """
-    width = -(-max(len(lesson.ids) for lesson in lessons) // ALIGNED) * ALIGNED
-    shape = len(lessons), width
-    ids, kinds, positions = (torch.zeros(shape, dtype=torch.long) for _ in range(3))
-    mask = torch.full((width, width), FORBIDDEN).triu(1).repeat(len(lessons), 1, 1)
-    for row, lesson in enumerate(lessons):
-        size = len(lesson.ids)
-        ids[row, :size] = torch.tensor(lesson.ids)
-        kinds[row, :size] = torch.tensor(lesson.kinds)
-        positions[row, :size] = torch.tensor(lesson.positions)
-        if rng.random() < dialled:
-            dial = rng.random()
-            first = next(place for place, kind in enumerate(lesson.kinds) if kind in DECISION_RANKS)
-            mask[row, first:size, :size] += torch.tensor(lesson.is_rest) * max(math.log1p(-dial), FORBIDDEN)
-    rows = torch.tensor([number * width + row for number, lesson in enumerate(lessons) for row in lesson.rows])
-    return Batch(
-        ids=ids.to(device),
-        kinds=kinds.to(device),
-        positions=positions.to(device),
-        mask=mask[:, None].to(device, torch.bfloat16),
-        rows=rows.to(device),
-        answers=[right for lesson in lessons for right in lesson.answers],
-        weights=torch.tensor([weight for lesson in lessons for weight in lesson.weights], device=device),
-    )
-
-
-ALIGNED = 16
-"""Batches are padded to a multiple of this width: fewer shapes, and memory that is used again."""
-FORBIDDEN = -1e4
-"""Stands for -infinity in bfloat16 masks: exp of it is exactly 0 beside any visible score."""
-
-
-def grouped(lessons: Sequence[Lesson], batch_tokens: int) -> list[list[Lesson]]:
-    """Lessons of like length together, at most `batch_tokens` in each group when padded to its longest.
-
-    A lesson longer than that makes a group of its own; `collate` pads a little further, to a multiple of `ALIGNED`.
-    """
-    groups: list[list[Lesson]] = [[]]
-    for lesson in sorted(lessons, key=lambda one: len(one.ids)):
-        if groups[-1] and (len(groups[-1]) + 1) * len(lesson.ids) > batch_tokens:
-            groups.append([])
-        groups[-1].append(lesson)
-    return groups
 
 
 def _batches(
@@ -417,7 +318,12 @@ def _scores(model: LocalistForCausalLM, batch: Batch, rows: Tensor) -> Tensor:
     """Log-probabilities at some rows, (row, token) in float32."""
     with torch.autocast(batch.ids.device.type, dtype=torch.bfloat16):
         logits = model(
-            batch.ids, attention_mask=batch.mask, position_ids=batch.positions, block_kinds=batch.kinds, rows=rows
+            batch.ids,
+            attention_mask=batch.mask,
+            position_ids=batch.positions,
+            block_kinds=batch.kinds,
+            rows=rows,
+            steering=batch.steering,
         ).logits
     return cast(Tensor, logits).float().log_softmax(-1)
 
@@ -443,6 +349,8 @@ def _note(path: Path, progress: Progress) -> None:
     """Append one line of JSON to the history."""
     row = {"step": progress.step, "tokens": progress.tokens, "seconds": round(progress.seconds, 1)}
     values = {"loss": progress.loss, **progress.accuracy, **{f"held_out_{k}": v for k, v in progress.held_out.items()}}
+    values |= {} if progress.held_out_loss is None else {"held_out_loss": progress.held_out_loss}
+    values |= {} if progress.raw_fidelity is None else {"held_out_raw_fidelity": progress.raw_fidelity}
     with path.open("a") as file:
         file.write(json.dumps({**row, **{name: round(value, 4) for name, value in values.items()}}) + "\n")
 

@@ -32,8 +32,8 @@ from agents.deciding.prompting import (
 )
 from localist_core.blocks import NEUTRAL_KINDS, PROMPT_ORDER, Prompt
 from localist_core.encoding import Encoder
+from localist_core.lessons import Lesson
 from localist_core.tokenizer import NO_RULE, SLOTS, load_tokenizer
-from localist_core.training import Lesson
 from scenarios.names import Names
 from symbolic import (
     Action,

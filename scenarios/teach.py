@@ -13,9 +13,10 @@ from itertools import islice
 from pathlib import Path
 
 from localist_core import BlockKind, Dial, Request, SharedCore
+from localist_core.lessons import Lesson
 from localist_core.pointer import Examined, PointerProfile, name_pointer, profile
 from localist_core.tokenizer import build_tokenizer, load_tokenizer
-from localist_core.training import Lesson, Progress, TrainConfig, checkpoint_in, train
+from localist_core.training import Progress, TrainConfig, checkpoint_in, train
 from scenarios.curriculum import Case, Curriculum, Difficulty, cases, encoder_of, lesson
 from scenarios.names import TRAINED
 

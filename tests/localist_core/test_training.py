@@ -15,20 +15,10 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from localist_core.attention import LEAN
+from localist_core.conditioning import FORBIDDEN
+from localist_core.lessons import ALIGNED, answer_loss, collate, grouped
 from localist_core.model import LocalistForCausalLM, small_config
-from localist_core.training import (
-    ALIGNED,
-    CHECKPOINT,
-    FORBIDDEN,
-    HISTORY,
-    TrainConfig,
-    TrainingError,
-    answer_loss,
-    collate,
-    grouped,
-    schedule,
-    train,
-)
+from localist_core.training import CHECKPOINT, HISTORY, TrainConfig, TrainingError, schedule, train
 from tests.localist_core.lessons import ACT, MESSAGE, OPTIONS, TINY, VOCAB, Recital, lesson, tokenizer
 
 lessons = st.integers(0, 10_000).map(lambda seed: lesson(Random(seed)))
