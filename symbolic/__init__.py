@@ -1,5 +1,6 @@
 """Rules over what is perceived and done: declared once, read exactly, checked in microseconds, never guessed."""
 
+from symbolic.batch import Batch, BatchError, batch
 from symbolic.domain import (
     UNKNOWN,
     Action,
@@ -46,6 +47,8 @@ __all__ = [
     "UNKNOWN",
     "YES",
     "Action",
+    "Batch",
+    "BatchError",
     "DomainError",
     "Expr",
     "ExpressionError",
@@ -66,6 +69,7 @@ __all__ = [
     "absolute",
     "actions_of",
     "among",
+    "batch",
     "codes_of",
     "distance",
     "domain_of",
