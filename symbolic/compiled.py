@@ -1,7 +1,7 @@
 """The fast reading: one generated Python function for a whole rule set, on integer codes.
 
 The source is generated from the validated tree alone: it holds integers, operators and the variables
-`s[i]` and `a[i]`, never a name or text from outside.
+`s0`, `s1`, `a0` and so on, never a name or text from outside.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from symbolic.expression import (
     Owner,
     Read,
     Same,
+    reads,
 )
 
 Codes = tuple[int, ...]
@@ -42,30 +43,48 @@ class Scaled(NamedTuple):
         return self.text if factor == 1 else f"{factor}*({self.text})"
 
 
-def compile_rules(
-    violations: Sequence[Expr], state: Domain, action: Domain
-) -> Callable[[Codes, Codes], tuple[bool, ...]]:
-    """Function from codes of state and action to one bool per condition.
+def compile_rules(violations: Sequence[Expr], state: Domain, action: Domain) -> Callable[[Codes, Codes], list[int]]:
+    """Function from codes of state and action to the places of the conditions that hold, in order.
 
     The function raises `ValueError` where a code lies outside its field or codes are missing.
+
+    Measured (100 rules of five shapes, one shared core): 2.6 us where each condition is a statement that notes its
+    place, 5.0 us where all of them are items of one tuple of bools over `s[0]`, `s[1]`, ...
     """
-    guards = [f"len(s) == {len(state.fields)} and len(a) == {len(action.fields)}"]
-    guards += [f"{field.low} <= s[{field.index}] <= {field.high}" for field in state.fields]
-    guards += [f"{field.low} <= a[{field.index}] <= {field.high}" for field in action.fields]
-    body = "".join(f"{truth_source(violation)}, " for violation in violations)
+    owners = (("s", state), ("a", action))
+    guards = [
+        f"{field.low} <= {name}{field.index} <= {field.high}" for name, domain in owners for field in domain.fields
+    ]
+    body = "".join(
+        f"    if {truth_source(violation)}:\n        found.append({place})\n"
+        for place, violation in enumerate(violations)
+    )
+    refusal = (
+        "        raise ValueError('expected codes within their fields, got others; build facts by `of` or `exact`')\n"
+    )
     source = (
         "def check(s, a):\n"
-        f"    if not ({' and '.join(guards)}):\n"
-        "        raise ValueError('expected codes within their fields, got others; build facts by `of` or `exact`')\n"
-        f"    return ({body})\n"
+        f"    if len(s) != {len(state.fields)} or len(a) != {len(action.fields)}:\n{refusal}"
+        f"{''.join(_unpacked(name, domain) for name, domain in owners)}"
+        f"    if not ({' and '.join(guards)}):\n{refusal}"
+        f"    found = []\n{body}"
+        "    return found\n"
     )
-    return cast(Callable[[Codes, Codes], tuple[bool, ...]], _define(source, "check"))
+    return cast(Callable[[Codes, Codes], list[int]], _define(source, "check"))
+
+
+def _unpacked(name: str, domain: Domain) -> str:
+    """A local variable for each code: read faster than an item of a tuple."""
+    return f"    {''.join(f'{name}{field.index}, ' for field in domain.fields)} = {name}\n"
 
 
 def compile_conditions(conditions: Sequence[Expr]) -> Callable[[Codes], tuple[bool, ...]]:
     """Function from codes of a state to one bool per condition; conditions read the state only."""
+    used = sorted({read.field.index for condition in conditions for read in reads(condition)})
+    unpacked = "".join(f"    s{index} = s[{index}]\n" for index in used)
     body = "".join(f"{truth_source(condition)}, " for condition in conditions)
-    return cast(Callable[[Codes], tuple[bool, ...]], _define(f"check = lambda s: ({body})", "check"))
+    source = f"def check(s):\n{unpacked}    return ({body})\n"
+    return cast(Callable[[Codes], tuple[bool, ...]], _define(source, "check"))
 
 
 def _define(source: str, name: str) -> object:
@@ -78,7 +97,7 @@ def _define(source: str, name: str) -> object:
 
 
 def _variable(read: Read) -> str:
-    return f"{'s' if read.owner is Owner.STATE else 'a'}[{read.field.index}]"
+    return f"{'s' if read.owner is Owner.STATE else 'a'}{read.field.index}"
 
 
 def truth_source(expr: Expr) -> str:

@@ -32,7 +32,7 @@ def search(ruleset: RuleSet[Any, Any], index: int, facts: Facts, action: Codes) 
     for point in itertools.islice(itertools.product(*values), MAX_STATES):
         for field, code in zip(fields, point, strict=True):
             codes[field.index] = code
-        found.add(ruleset.compiled(tuple(codes), action)[index])
+        found.add(index in ruleset.compiled(tuple(codes), action))
         if len(found) == 2:
             return MAYBE
     if is_exhaustive:

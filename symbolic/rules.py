@@ -110,7 +110,7 @@ class _Sealed:
 
     rules: tuple[Rule, ...]
     sha256: str
-    compiled: Callable[[Codes, Codes], tuple[bool, ...]]
+    compiled: Callable[[Codes, Codes], list[int]]
 
 
 class RuleSet(Generic[S, A]):
@@ -230,8 +230,8 @@ class RuleSet(Generic[S, A]):
         return (self._sealed or self._seal()).sha256
 
     @property
-    def compiled(self) -> Callable[[Codes, Codes], tuple[bool, ...]]:
-        """Generated function: codes of state and action to one bool per rule, True where violated."""
+    def compiled(self) -> Callable[[Codes, Codes], list[int]]:
+        """Generated function: codes of state and action to the places of the violated rules, in order."""
         return (self._sealed or self._seal()).compiled
 
     def _seal(self) -> _Sealed:

@@ -112,8 +112,8 @@ def check(ruleset: RuleSet[Any, Any], facts: Facts, action: Action) -> Verdict:
         chosen = ruleset.codes_of(action)
         reason = ""
         if facts.is_exact:
-            breaches = ruleset.compiled(cast(Codes, facts.codes), chosen)
-            broken = [rule for rule, is_broken in zip(ruleset.rules, breaches, strict=True) if is_broken is not False]
+            rules = ruleset.rules
+            broken = [rules[place] for place in _places(ruleset.compiled(cast(Codes, facts.codes), chosen))]
             undecided: tuple[str, ...] = ()
         else:
             truths, reason = _decide_open(ruleset, facts, chosen, action)
@@ -140,12 +140,18 @@ def sweep(ruleset: RuleSet[Any, Any], facts: Facts) -> tuple[bool, ...]:
     if type(facts) is Facts and facts.is_exact and facts.schema is ruleset.state and ruleset.rules:
         try:
             facts.to_json()
-            kept = (False,) * len(ruleset.rules)
             check_codes, codes = ruleset.compiled, cast(Codes, facts.codes)
-            return tuple([check_codes(codes, ruleset.codes_of(one)) == kept for one in ruleset.actions])
+            return tuple([not _places(check_codes(codes, ruleset.codes_of(one))) for one in ruleset.actions])
         except Exception:  # noqa: BLE001, S110 - the decision: each action is checked again below, where faults are undecided
             pass
     return tuple([check(ruleset, facts, one).is_safe for one in ruleset.actions])
+
+
+def _places(found: object) -> list[int]:
+    """What the compiled function found. INVARIANT: anything but a list, whatever its truth, is a fault of the check."""
+    if type(found) is not list:
+        raise TypeError(f"expected the places of violated rules, got {type(found).__name__}; the check is broken")
+    return found
 
 
 def _demand_fit(ruleset: RuleSet[Any, Any], facts: Facts, action: Action) -> None:

@@ -146,7 +146,7 @@ def test_deepest_allowed_expression_can_be_checked(shape: Callable[[Any], Any]) 
     for _ in range(44 if shape is absolute else 20):
         term = shape(term)
     rules.add(kind="forbid", name="deep", expression=term < -5)
-    assert len(rules.compiled((0, 0, 0, 0, 0, 0), (0, 0, 0))) == 1
+    assert rules.compiled((0, 0, 0, 0, 0, 0), (0, 0, 0)) == []
 
 
 def test_products_of_fields_are_flagged() -> None:
