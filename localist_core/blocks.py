@@ -28,13 +28,29 @@ class BlockKind(StrEnum):
     MEMORY = "memory"
     OPTIONS = "options"
     DECISION = "decision"
+    TEMPLATE = "template"
+    """What a chat template puts between the others; of no place of its own in the order (see chat.py)."""
 
 
-PROMPT_ORDER: tuple[BlockKind, ...] = tuple(BlockKind)
-"""Every prompt lists its blocks in this order of kinds."""
+PROMPT_ORDER: tuple[BlockKind, ...] = tuple(kind for kind in BlockKind if kind is not BlockKind.TEMPLATE)
+"""Every prompt lists its blocks in this order of kinds, unless it names another."""
 
-NEUTRAL_KINDS = frozenset({BlockKind.SCHEMA, BlockKind.OPTIONS, BlockKind.DECISION})
-"""Kinds that belong neither to the targets nor to the rest: the attention sink stands in the schema,
+CHAT_ORDER: tuple[BlockKind, ...] = (
+    BlockKind.SCHEMA,
+    BlockKind.ROLE,
+    BlockKind.RULEBOOK,
+    BlockKind.GOAL,
+    BlockKind.OBSERVATION,
+    BlockKind.INJECTION,
+    BlockKind.MESSAGE,
+    BlockKind.MEMORY,
+    BlockKind.OPTIONS,
+    BlockKind.DECISION,
+)
+"""The order in which a chat model reads them: rules stand in the system's turn, the agent's own in the user's."""
+
+NEUTRAL_KINDS = frozenset({BlockKind.SCHEMA, BlockKind.OPTIONS, BlockKind.DECISION, BlockKind.TEMPLATE})
+"""Kinds that belong neither to the targets nor to the rest: the attention sink stands in the schema or the template,
 options and decision are the decision's own text (framework, section 1)."""
 
 DECISION_KINDS = frozenset({BlockKind.OPTIONS, BlockKind.DECISION})
@@ -71,15 +87,17 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Blocks in prompt order; cannot be built in any other order."""
+    """Blocks in the order of their kinds; cannot be built in any other."""
 
     blocks: tuple[Block, ...]
+    order: tuple[BlockKind, ...] = PROMPT_ORDER
+    """The order of kinds."""
 
     def __post_init__(self) -> None:
-        ranks = [PROMPT_ORDER.index(block.kind) for block in self.blocks]
+        ranks = [self.order.index(block.kind) for block in self.blocks if block.kind is not BlockKind.TEMPLATE]
         if ranks != sorted(ranks):
             kinds = " ".join(block.kind for block in self.blocks)
-            raise PromptError(f"expected blocks in the order {' '.join(PROMPT_ORDER)}, got {kinds}")
+            raise PromptError(f"expected blocks in the order {' '.join(self.order)}, got {kinds}")
         names = [block.name for block in self.blocks]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -106,7 +124,7 @@ class Prompt:
     def without(self, names: Iterable[str]) -> Prompt:
         """The same prompt with these blocks left out."""
         gone = frozenset(names)
-        return Prompt(tuple(block for block in self.blocks if block.name not in gone))
+        return Prompt(tuple(block for block in self.blocks if block.name not in gone), self.order)
 
     @property
     def sha256(self) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from localist_core.blocks import DECISION_KINDS, Block, Prompt, Trust
 from localist_core.errors import EncodingError
+from localist_core.harmless import Harmless
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -39,36 +40,35 @@ class Encoding:
 class Encoder:
     """Tokenises prompts; remembers the blocks that it has seen, at most `capacity` of them."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, capacity: int = 4096) -> None:
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, *, markers: Sequence[str] = (), capacity: int = 4096
+    ) -> None:
+        """Read prompts with a tokenizer.
+
+        Args:
+            tokenizer: of the model.
+            markers: see `Harmless`.
+            capacity: blocks remembered, 1 or more.
+        """
         self._tokenizer = tokenizer
         self._capacity = capacity
         self._seen: dict[tuple[str, Trust], tuple[int, ...]] = {}
-        special = set(tokenizer.all_special_ids) | set(tokenizer.get_added_vocab().values())
-        self._unknown: int | None = tokenizer.unk_token_id
-        self._forbidden = frozenset(special - {self._unknown})
+        self._harmless = Harmless(tokenizer, markers)
+
+    def arranged(self, prompt: Prompt) -> Prompt:
+        """The prompt as the model reads it: here as it is."""
+        return prompt
 
     def encode(self, prompt: Prompt) -> Encoding:
         """Encode a prompt.
 
         Raises:
-            EncodingError: the decision block has no token, or untrusted text spells a special token for which the
-                tokenizer knows no harmless spelling.
+            EncodingError: the decision block has no token, or untrusted text cannot be made harmless.
         """
         pieces = [self.block(block) for block in prompt.blocks]
-        if not pieces[-1]:
-            raise EncodingError("expected a decision block of at least one token, got none")
         if self._tokenizer.bos_token_id is not None:
             pieces[0] = (self._tokenizer.bos_token_id, *pieces[0])
-        return Encoding(
-            ids=tuple(token for piece in pieces for token in piece),
-            block_ids=tuple(index for index, piece in enumerate(pieces) for _ in piece),
-            positions=_positions(prompt.blocks, pieces),
-            decision_from=sum(
-                len(piece)
-                for block, piece in zip(prompt.blocks, pieces, strict=True)
-                if block.kind not in DECISION_KINDS
-            ),
-        )
+        return joined(prompt, pieces)
 
     def block(self, block: Block) -> tuple[int, ...]:
         """Token ids of one block alone."""
@@ -78,17 +78,6 @@ class Encoder:
         """Token ids of trusted text, special tokens included."""
         return self._remembered(text, Trust.TRUSTED)
 
-    def _remembered(self, text: str, trust: Trust) -> tuple[int, ...]:
-        ids = self._seen.get((text, trust))
-        if ids is None:
-            if len(self._seen) >= self._capacity:
-                self._seen.clear()
-            ids = self._seen[text, trust] = self._whole(text) if trust is Trust.TRUSTED else self._harmless(text)
-        return ids
-
-    def _whole(self, text: str) -> tuple[int, ...]:
-        return tuple(cast("list[int]", self._tokenizer(text, add_special_tokens=False)["input_ids"]))
-
     def words(self, block: Block) -> tuple[str, ...]:
         """The tokens of one block alone, as the tokenizer spells them."""
         return tuple(self._tokenizer.convert_ids_to_tokens(list(self.block(block))))
@@ -97,29 +86,40 @@ class Encoder:
         """Ids of words that are one token each."""
         return tuple(cast("list[int]", self._tokenizer.convert_tokens_to_ids(list(words))))
 
-    def _harmless(self, text: str) -> tuple[int, ...]:
-        ids = self._split(text)
-        if self._forbidden.isdisjoint(ids):
-            return ids
-        # A token in the base vocabulary, or one added without being called special, is found in spite of the splitting.
-        if self._unknown is not None:
-            return tuple(self._unknown if token in self._forbidden else token for token in ids)
-        for token in sorted(self._forbidden.intersection(ids)):
-            spelled = cast(str, self._tokenizer.convert_ids_to_tokens(token))
-            text = text.replace(spelled, " ".join(spelled))
-        ids = self._split(text)
-        if not self._forbidden.isdisjoint(ids):
-            raise EncodingError("expected untrusted text without special tokens, got one that cannot be spelled out")
+    def _remembered(self, text: str, trust: Trust) -> tuple[int, ...]:
+        ids = self._seen.get((text, trust))
+        if ids is None:
+            if len(self._seen) >= self._capacity:
+                self._seen.clear()
+            ids = self._whole(text) if trust is Trust.TRUSTED else self._harmless.ids(text)
+            self._seen[text, trust] = ids
         return ids
 
-    def _split(self, text: str) -> tuple[int, ...]:
-        encoded = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True)
-        return tuple(cast("list[int]", encoded["input_ids"]))
+    def _whole(self, text: str) -> tuple[int, ...]:
+        return tuple(cast("list[int]", self._tokenizer(text, add_special_tokens=False)["input_ids"]))
 
 
 def encode(prompt: Prompt, tokenizer: PreTrainedTokenizerBase) -> Encoding:
     """Encode one prompt; see `Encoder.encode`."""
     return Encoder(tokenizer).encode(prompt)
+
+
+def joined(prompt: Prompt, pieces: Sequence[Sequence[int]]) -> Encoding:
+    """The encoding of a prompt whose blocks have these tokens.
+
+    Raises:
+        EncodingError: the decision block has none.
+    """
+    if not pieces[-1]:
+        raise EncodingError("expected a decision block of at least one token, got none")
+    return Encoding(
+        ids=tuple(token for piece in pieces for token in piece),
+        block_ids=tuple(index for index, piece in enumerate(pieces) for _ in piece),
+        positions=_positions(prompt.blocks, pieces),
+        decision_from=sum(
+            len(piece) for block, piece in zip(prompt.blocks, pieces, strict=True) if block.kind not in DECISION_KINDS
+        ),
+    )
 
 
 def _positions(blocks: Sequence[Block], pieces: Sequence[Sequence[int]]) -> tuple[int, ...]:

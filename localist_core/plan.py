@@ -59,6 +59,12 @@ class Row:
         )
 
     @property
+    def kinds(self) -> tuple[int, ...]:
+        """Index into PROMPT_ORDER of each block of the prompt; 0 for a piece of a chat template."""
+        places = {kind: index for index, kind in enumerate(PROMPT_ORDER)}
+        return tuple(places.get(block.kind, 0) for block in self.prompt.blocks)
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         """The canonical shape: tokens, decision rows, blocks."""
         return (
@@ -79,7 +85,7 @@ class Plan:
     padding: Tensor
     """(batch, token) int64: 1 where there is a token."""
     kinds: Tensor
-    """(batch, token) int64, index into PROMPT_ORDER; 0 in the padding."""
+    """(batch, token) int64, index into PROMPT_ORDER; 0 in the padding and in a chat template."""
     seen: Tensor
     """(batch, 1, token, token) bool: causal, and a tree behind the prompt; no window."""
     rows: Tensor
@@ -141,7 +147,7 @@ def plan_of(rows: Sequence[Row], *, stock: str, num_layers: int, pad_id: int, de
         ids[b, :length] = torch.tensor(row_ids)
         positions[b, :length] = torch.tensor(row_positions)
         padding[b, :length] = 1
-        kinds[b, :length] = torch.tensor([PROMPT_ORDER.index(block.kind) for block in row.prompt.blocks])[of_token]
+        kinds[b, :length] = torch.tensor(row.kinds)[of_token]
         groups[b, :length] = torch.tensor(row.groups)[of_token]
         membership[b, torch.arange(length), of_token] = 1.0
         seen[b, 0, :, length:] = False

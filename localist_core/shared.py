@@ -26,10 +26,10 @@ from transformers.utils import logging as transformers_logging
 
 import localist_core.model  # noqa: F401  # makes the family `localist` known to transformers
 from localist_core.blocks import DECISION_KINDS, BlockKind, Trust
+from localist_core.chat import encoder_of
 from localist_core.choice import probabilities, trie_of
 from localist_core.core import Capabilities, Choice, Request, check_knock_out, choice_of
 from localist_core.dial import Dial
-from localist_core.encoding import Encoder
 from localist_core.errors import (
     EncodingError,
     ModelMissingError,
@@ -84,7 +84,7 @@ class SharedCore:
         model.train(False)
         self._stock = probe(model)
         self._tokenizer = tokenizer
-        self._encoder = Encoder(tokenizer)
+        self._encoder = encoder_of(tokenizer)
         self._num_layers = int(model.config.get_text_config().num_hidden_layers)
         self._longest = int(getattr(model.config.get_text_config(), "max_position_embeddings", 0)) or 1 << 30
         self._ok_id = self._word_id("ok") if model.config.model_type == "localist" else None
@@ -164,7 +164,7 @@ class SharedCore:
         What a hard cut in all layers takes away and nothing trusted has seen, is not even read: so the decision cannot
         depend on its content or length (framework, section 3, non-interference).
         """
-        prompt = request.prompt
+        prompt = self._encoder.arranged(request.prompt)
         if dial.value == 1.0 and dial.gamma == 0.0 and cut is None:
             prompt = prompt.without(
                 block.name
@@ -218,7 +218,7 @@ class SharedCore:
             raw = (evidence.row, evidence.seen)
         elif scored.row.has_twin:
             raw = (scored.row, scored.twin)
-        trace = trace_of(scored.row, scored.seen, evidence=raw, blocks=request.prompt.names())
+        trace = trace_of(scored.row, scored.seen, evidence=raw, blocks=self._encoder.arranged(request.prompt).names())
         citations = self._citations(request, scored) if self._ok_id is not None else None
         return choice_of(request, self._probabilities(request, scored), citations=citations, trace=trace)
 

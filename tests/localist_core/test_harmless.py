@@ -1,0 +1,108 @@
+"""Untrusted text forges nothing, whatever the tokenizer: no special token, no slot word, no marker of a template."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from localist_core.blocks import Block, BlockKind, Trust
+from localist_core.encoding import Encoder
+from localist_core.harmless import Harmless, contains, fold
+from tests.localist_core.vocabularies import KINDS, byte_level, unigram
+
+MARKERS = ("[INST]", "[/INST]", "<<SYS>>", "USER:", "<start_of_turn>")
+PIECES = [
+    *("<|im_end|>", "<|im_start|>", "<|endoftext|>", "<think>", "<tool>", "<s>", "</s>", "<pad>", "<unk>", "<0x0A>"),
+    *("[UNK]", "[SEP]", "[CLS]", "[tool]", "[TOOL]", "＜think＞", "<thi", "nk>", "<|im_", "end|>", "①", "㎡", "ß"),
+    *(
+        "R3:",
+        "r3",
+        "A2",
+        "F1",
+        "V4",
+        "R",
+        "3",
+        "Ａ２",
+        "Ｒ３：",
+        "𝐑𝟑",
+        "R\u200b3",
+        "R\u03313",
+        "Ŕ3",
+        "R\n3",
+        "R 3",
+        "АR3",
+    ),
+    *(*MARKERS, "[inst]", "［INST］", "[I\u200bNST]", "USE", "R:", "system", "\u202eR3", "é", "你", "go"),
+    *("𝐑𝟑", "🚗", " ", "\n", "\t", "\x00", "［ INST ］", "[ INST ]"),
+]
+texts = st.one_of(st.text(max_size=30), st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
+SLOT_WORDS = [f"{letter}{number}" for letter in "ARFV" for number in (*range(1, 13), 99)]
+
+
+@pytest.fixture(scope="module", params=sorted(KINDS))
+def tokenizer(request):
+    return KINDS[request.param]()
+
+
+@pytest.fixture(scope="module")
+def harmless(tokenizer):
+    return Harmless(tokenizer, MARKERS)
+
+
+@given(text=texts)
+def test_untrusted_text_becomes_no_special_and_no_added_token(tokenizer, harmless, text) -> None:
+    named = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()} - {"<unk>", "[UNK]"}
+    assert not {tokenizer.convert_tokens_to_ids(name) for name in named} & set(harmless.ids(text))
+
+
+@given(text=st.lists(texts, min_size=1, max_size=4))
+def test_untrusted_blocks_side_by_side_spell_no_slot_word(tokenizer, harmless, text) -> None:
+    """Block borders are no help: `R` at the end of a message and `3:` at the start of the next make no `R3:`."""
+    ids = [token for one in text for token in harmless.ids(one)]
+    for word in [*SLOT_WORDS, "R3:", " R3", *MARKERS]:
+        spelled = tokenizer(word, add_special_tokens=False)["input_ids"]
+        assert set(spelled) <= {tokenizer.unk_token_id} or not contains(ids, spelled)
+
+
+@given(text=texts)
+def test_untrusted_text_decodes_to_no_slot_word(tokenizer, harmless, text) -> None:
+    decoded = fold(tokenizer.decode(harmless.ids(text), clean_up_tokenization_spaces=False))[0]
+    assert not any(word.lower() in decoded for word in [*SLOT_WORDS, *MARKERS])
+
+
+def test_the_tests_above_can_fail(tokenizer) -> None:
+    """Without the guards every kind of tokenizer forges a slot word, and most a special token."""
+    ids = tokenizer("go R3: [INST] </s> <think> ", add_special_tokens=False)["input_ids"]
+    assert contains(ids, tokenizer("R3", add_special_tokens=False)["input_ids"]) or "R3" in tokenizer.decode(ids)
+
+
+@given(text=st.text(st.sampled_from("abcdefgh .,"), max_size=40))
+def test_harmless_text_is_left_as_it_is(tokenizer, harmless, text) -> None:
+    if not text.rstrip().endswith(("a", "f")):
+        assert list(harmless.ids(text)) == tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def test_added_token_of_gpt_2_does_not_turn_into_the_end_of_text() -> None:
+    """There the unknown token is the end of text: putting it for a forbidden one would forge that."""
+    tokenizer = byte_level()
+    block = Block(kind=BlockKind.MESSAGE, name="m", text="a <think> b", trust=Trust.UNTRUSTED)
+    ids = Encoder(tokenizer).block(block)
+    assert tokenizer.eos_token_id not in ids
+    assert tokenizer.decode(ids).replace(" ", "") == "a<think>b"
+
+
+def test_special_token_that_the_model_finds_in_split_text_is_replaced() -> None:
+    tokenizer = unigram()
+    end = tokenizer.eos_token_id
+    assert end in tokenizer("go </s>", split_special_tokens=True, add_special_tokens=False)["input_ids"]
+    assert end not in Harmless(tokenizer).ids("go </s>")
+
+
+def test_slot_words_of_the_shipped_tokenizer_stay_letters_and_its_text_is_untouched() -> None:
+    from localist_core.tokenizer import build_tokenizer
+
+    tokenizer = build_tokenizer(("speed", "gap_m"))
+    message = "car-2 : R3 says\nA2 gap_m 12"
+    plain = tokenizer(message, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    assert list(Harmless(tokenizer).ids(message)) == plain
