@@ -6,6 +6,10 @@ theirs. So at dial 0 the logits are those of the stock model, bit for bit.
 
 The mask function returns a `Carry`, which transformers hands on untouched: what the mask is made of, from which the
 attention function makes the family's own mask and the rows' mask, once for each kind of layer.
+
+A pass may feed a part of the prompt only: earlier keys then come from a cache of transformers (dynamic or static,
+whole or cut to a window) or from `Plan.prefix`, or from both, in that order: prefix, cache, new tokens. Everything that
+speaks of keys in a `Plan` counts all of them; each kind of layer takes the part that its cache still holds.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from localist_core.conditioning import Steering
 from localist_core.errors import DialError, UnsupportedModelError
 from localist_core.plan import Measured, Plan
-from localist_core.segments import Attended, Group, Segments, entropy_bits, packed
+from localist_core.segments import Attended, Group, Layout, Segments, entropy_bits, packed
 
 NAME = "localist_blocks"
 """The implementation's name; a model loaded or set to it calls `attend`."""
@@ -59,15 +63,13 @@ def carry_mask(**arguments: Any) -> Carry:
     """The mask function: make nothing yet.
 
     Raises:
-        UnsupportedModelError: a mask that is no function of positions alone, or keys from a cache.
+        UnsupportedModelError: a mask that is no function of positions alone.
     """
     if arguments.get("use_vmap"):
         raise UnsupportedModelError("expected a mask that follows from positions, got one of the family's own making")
-    if arguments.get("kv_offset", 0) or arguments["q_length"] != arguments["kv_length"]:
-        raise UnsupportedModelError(
-            "expected the whole prompt in one pass, got keys from a cache; pass use_cache=False"
-        )
-    return Carry(arguments=arguments)
+    # A static cache counts its tokens in a tensor that it then changes in place.
+    offset = arguments.get("q_offset", 0)
+    return Carry(arguments=arguments | {"q_offset": offset.clone() if isinstance(offset, Tensor) else offset})
 
 
 def attend(
@@ -86,8 +88,8 @@ def attend(
     Args:
         module: the attention layer.
         query: (batch, head, token, width).
-        key: (batch, kv head, token, width).
-        value: (batch, kv head, token, width).
+        key: (batch, kv head, key, width): those of the cache, if there is one, and of the tokens.
+        value: (batch, kv head, key, width).
         attention_mask: a `Carry`.
         scaling: factor on q.k; None = width ** -0.5.
         dropout: must be 0.
@@ -98,21 +100,31 @@ def attend(
         (batch, token, head, width), and the weights if the family's own attention gives them.
 
     Raises:
-        UnsupportedModelError: the family hands on neither the plan nor the mask.
+        UnsupportedModelError: the family hands on neither the plan nor the mask; or its cache has dropped keys that a
+            row still sees.
         DialError: a row under the dial that sees no target.
     """
     if plan is None or not isinstance(attention_mask, Carry):
         raise UnsupportedModelError("expected the family to hand on plan and mask to its attention, got neither")
-    stock_mask, hidden = _masks(plan, attention_mask)
+    layer = int(getattr(module, "layer_idx", len(plan.measured)))
+    if plan.keeps:
+        plan.kept[layer] = (key, value)
+    if plan.prefix:
+        key, value = (
+            torch.cat([before.to(own).expand(len(own), -1, -1, -1), own], dim=2)
+            for before, own in zip(plan.prefix[layer], (key, value), strict=True)
+        )
+    stock_mask, hidden, layout = _masks(plan, attention_mask)
     arguments = {"scaling": scaling, "dropout": dropout, **kwargs}
     output, weights = _stock(module, plan.stock)(module, query, key, value, stock_mask, **arguments)
-    layer = int(getattr(module, "layer_idx", len(plan.measured)))
+    if not plan.rows.shape[1]:
+        return output, weights
     attended = packed(
         query.gather(2, plan.rows[:, None, :, None].expand(-1, query.shape[1], -1, query.shape[3])),
         key,
         value,
         Segments(
-            layout=plan.layout,
+            layout=layout,
             hidden=hidden,
             floor=plan.floors[layer],
             has_floor=plan.top_floors[layer] > 0.0,
@@ -129,23 +141,72 @@ def attend(
     return output, weights
 
 
-def _masks(plan: Plan, carry: Carry) -> tuple[Tensor | None, Tensor]:
-    """The mask for the family's own attention, and what is hidden from the decision rows, (batch, 1, row, token)."""
+def _masks(plan: Plan, carry: Carry) -> tuple[Tensor | None, Tensor, Layout]:
+    """The mask for the family's own attention, what is hidden from the decision rows, (batch, 1, row, key), and the
+    layout of the keys, all for the keys that this kind of layer has.
+    """
     known = plan.masks.get(id(carry))
     if known is None:
         row_positions = plan.positions.gather(1, plan.rows)
         seen = plan.seen.gather(2, plan.rows[:, None, :, None].expand(-1, -1, -1, plan.seen.shape[-1]))
-        visible = seen & carry.allows(row_positions, plan.positions) & plan.uncut[:, None, None]
+        pattern = carry.allows(row_positions, plan.key_positions)
+        visible, layout = seen & pattern & plan.uncut[:, None, None], plan.layout
         _check_targets(plan, visible)
+        slots = _slots(plan, carry)
+        if slots is not None:
+            _check_dropped(visible if plan.is_plain else _fed(plan) & plan.seen & _pattern(plan, carry), slots)
+            visible, layout = _taken(visible, slots), layout.taken(slots)
+        own = carry.mask(plan.stock) if plan.is_plain else _own_mask(plan, carry, slots)
         # The carry is kept with its masks, so that its id stays its own.
-        known = (carry, carry.mask(plan.stock) if plan.is_plain else _own_mask(plan, carry), ~visible)
+        known = (carry, own, ~visible, layout)
         plan.masks[id(carry)] = known
-    return known[1], known[2]
+    return known[1], known[2], known[3]
 
 
-def _own_mask(plan: Plan, carry: Carry) -> Tensor:
-    """The mask of a batch with a tree or with positions that leave tokens out, as the family's attention takes it."""
-    mask = plan.seen & carry.allows(plan.positions, plan.positions)
+def _slots(plan: Plan, carry: Carry) -> Tensor | None:
+    """Which keys of the plan the layer has, (key,) indices, -1 = a place of its cache that is not filled yet; None =
+    exactly the plan's.
+    """
+    length, offset = int(carry.arguments["kv_length"]), int(carry.arguments.get("kv_offset", 0))
+    keys, before = plan.key_positions.shape[1], plan.key_positions.shape[1] - plan.padding.shape[1]
+    if offset == 0 and before + length == keys:
+        return None
+    own = torch.arange(before + offset, before + offset + length)
+    return torch.cat([torch.arange(before), own.masked_fill(own >= keys, -1)]).to(plan.ids.device)
+
+
+def _taken(visible: Tensor, slots: Tensor) -> Tensor:
+    """Who sees whom, for these keys alone; nobody sees padding."""
+    return visible[..., slots.clamp(min=0)] & (slots >= 0)
+
+
+def _check_dropped(visible: Tensor, slots: Tensor) -> None:
+    """A cache that drops keys by their index must not drop one that the window, cut by position, still shows."""
+    dropped = torch.ones(visible.shape[-1], dtype=torch.bool, device=slots.device)
+    dropped[slots[slots >= 0]] = False
+    if bool((visible & dropped).any()):
+        raise UnsupportedModelError(
+            "expected a cache that still holds every key in a row's window, got one that dropped some by their index; "
+            "use a cache that keeps all keys, such as DynamicCache() without a configuration"
+        )
+
+
+def _fed(plan: Plan) -> Tensor:
+    """(batch, 1, token, 1) bool: False for padding."""
+    return plan.padding[:, None, -plan.ids.shape[1] :, None] > 0
+
+
+def _pattern(plan: Plan, carry: Carry) -> Tensor:
+    return carry.allows(plan.positions, plan.key_positions)
+
+
+def _own_mask(plan: Plan, carry: Carry, slots: Tensor | None) -> Tensor:
+    """The mask of a batch with a tree, a prefix, or positions that leave tokens out, as the family's attention takes
+    it.
+    """
+    mask = plan.seen & _pattern(plan, carry)
+    if slots is not None:
+        mask = _taken(mask, slots)
     dtype: torch.dtype = carry.arguments["dtype"]
     lowest = -torch.inf if plan.stock == "sdpa" else torch.finfo(dtype).min
     return torch.where(mask, torch.zeros((), dtype=dtype, device=mask.device), lowest)

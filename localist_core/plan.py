@@ -2,12 +2,17 @@
 
 Shapes come in buckets, and rows are grouped by bucket, so that the numbers of a row do not depend on how long its
 neighbours are: on the CPU a row alone and the same row in a batch agree bit for bit (a test keeps it so).
+
+Keys stand in slots, in this order: `Plan.prefix` (keys and values that the plan carries itself), then what a cache of
+transformers holds, then the tokens of this pass. A row says how many of its tokens are in the first two (`Row.cached`);
+only the others are fed. `plan_of` lays a pass out from its rows, `step` the next pass of one new token for each row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -16,6 +21,7 @@ from localist_core.blocks import NEUTRAL_KINDS, PROMPT_ORDER, Prompt
 from localist_core.choice import Trie
 from localist_core.dial import Dial, layer_floor
 from localist_core.encoding import Encoding
+from localist_core.errors import RequestError
 from localist_core.segments import Group, Layout, layout_of
 
 NO_TRIE = Trie(tokens=(), parents=(), depths=(), paths=((),), branches={})
@@ -35,16 +41,39 @@ class Row:
     has_twin: bool = False
     """Whether a second copy of the decision rows stands behind the first, unseen by it and at dial 0: the evidence at
     the price of a few rows. Not beside a dial of 1, which keeps blocks out of the model."""
+    cached: int = 0
+    """How many of the first tokens are not fed, because their keys are in a prefix or a cache."""
+    until: int | None = None
+    """Feed the tokens before this one, without trie and twin; None = all. To fill a cache in parts: tokens before
+    `encoding.decision_from` are no decision rows, and a pass of such alone is neither steered nor measured."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.cached < self.end:
+            raise RequestError(f"expected at least one token to feed, got {self.cached} of {self.end} in the cache")
+        if self.has_twin and self.cached > self.encoding.decision_from:
+            raise RequestError("expected a twin of all decision rows, got some of them in the cache")
 
     @property
     def num_decision_rows(self) -> int:
-        """Decision rows of the prompt and fed nodes of the trie, counted once."""
-        return len(self.encoding.ids) - self.encoding.decision_from + len(self.trie.tokens)
+        """Decision rows of the prompt and fed nodes of the trie that this pass feeds, counted once."""
+        end = self.until if self.until is not None else len(self.encoding.ids) + len(self.trie.tokens)
+        return max(0, end - max(self.encoding.decision_from, self.cached))
+
+    @property
+    def feeds_twin(self) -> bool:
+        """Whether this pass feeds the twin."""
+        return self.has_twin and self.until is None
+
+    @property
+    def end(self) -> int:
+        """Tokens of the row behind this pass, those in the cache included."""
+        return self.until if self.until is not None else self.length
 
     @property
     def length(self) -> int:
-        """Tokens of the prompt, of the trie behind it, and of the twin."""
-        return self.encoding.decision_from + self.num_decision_rows * (2 if self.has_twin else 1)
+        """Tokens of the prompt, of the trie behind it, and of the twin, wherever their keys are."""
+        own = len(self.encoding.ids) + len(self.trie.tokens)
+        return own + (own - self.encoding.decision_from if self.has_twin else 0)
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -66,10 +95,11 @@ class Row:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """The canonical shape: tokens, decision rows, blocks."""
+        """The canonical shape: fed tokens, decision rows, blocks. A single fed token is a shape of its own."""
+        fed, rows = self.end - self.cached, self.num_decision_rows * (2 if self.feeds_twin else 1)
         return (
-            _round_up(self.length, 16 if self.length <= 512 else 64),
-            _round_up(self.length - self.encoding.decision_from, 8),
+            1 if fed == 1 else _round_up(fed, 16 if fed <= 512 else 64),
+            rows if fed == 1 else _round_up(rows, 8),
             _round_up(len(self.prompt.blocks), 8),
         )
 
@@ -79,23 +109,27 @@ class Plan:
     """What the attention function needs to know of a batch. Built once for a forward, read by every layer."""
 
     ids: Tensor
-    """(batch, token) int64."""
+    """(batch, token) int64: the tokens that this pass feeds."""
     positions: Tensor
     """(batch, token) int64; 0 in the padding."""
     padding: Tensor
-    """(batch, token) int64: 1 where there is a token."""
+    """(batch, cached + token) int64: 1 where there is a token, in the cache of transformers and behind it; what a model
+    takes as `attention_mask`."""
     kinds: Tensor
     """(batch, token) int64, index into PROMPT_ORDER; 0 in the padding and in a chat template."""
+    key_positions: Tensor
+    """(batch, key) int64: positions of all keys, those of `prefix` and cache first; 0 in the padding."""
     seen: Tensor
-    """(batch, 1, token, token) bool: causal, and a tree behind the prompt; no window."""
+    """(batch, 1, token, key) bool: causal, and a tree behind the prompt; no window."""
     rows: Tensor
-    """(batch, row) int64: the decision rows, then their twins; a shorter batch entry repeats its last one."""
+    """(batch, row) int64, indices of fed tokens: the decision rows, then their twins; a shorter batch entry repeats its
+    last one."""
     share: Tensor
     """(batch, pass, row) float32: weights of the means over decision rows and over their twins; sum 1, or 0 if none."""
     layout: Layout
     """Blocks and groups of the keys."""
     uncut: Tensor
-    """(batch, token) bool: False where a knocked-out block stands."""
+    """(batch, key) bool: False where a knocked-out block stands."""
     floors: Tensor
     """(layer, batch) float32, see `Segments`."""
     top_floors: tuple[float, ...]
@@ -104,13 +138,24 @@ class Plan:
     steered: Tensor
     """(change,) int64: flat indices into batch * row of the rows whose output the dial or a cut replaces; no twins."""
     is_plain: bool
-    """No tree, no twin, and positions count every token: the family's own mask serves."""
+    """No tree, no twin, no prefix, no padding between tokens, and positions count every token: the family's own mask
+    serves."""
     stock: str
     """The family's own attention for all other rows: `sdpa` or `eager`."""
     measured: list[Measured] = field(default_factory=list)
     """Filled by the attention function, one entry for each layer in the order of the calls."""
-    masks: dict[int, tuple[object, Tensor | None, Tensor]] = field(default_factory=dict)
+    masks: dict[int, tuple[object, Tensor | None, Tensor, Layout]] = field(default_factory=dict)
     """Cache of the attention function: the masks of each kind of layer."""
+    prefix: Sequence[tuple[Tensor, Tensor]] = ()
+    """For each layer keys and values, (1 or batch, kv head, prefix token, width), rotated and normalised as the layer
+    itself makes them, that the attention function puts before the layer's own; () = none. What `kept` holds after a
+    pass over the prefix is of this form. They are read, never written: many plans may share them."""
+    cached: int = 0
+    """Slots of the cache of transformers that earlier passes filled."""
+    keeps: bool = False
+    """Whether the attention function leaves the layers' own keys and values in `kept`."""
+    kept: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    """For each layer its own keys and values, without `prefix`: (batch, kv head, cached + token, width)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,41 +175,73 @@ class Measured:
     """(batch, head, row, block): masses before the dial of every head and row, from which the pointer head is read."""
 
 
-def plan_of(rows: Sequence[Row], *, stock: str, num_layers: int, pad_id: int, device: torch.device) -> Plan:
-    """Lay rows of one canonical shape out as a batch."""
+def plan_of(
+    rows: Sequence[Row],
+    *,
+    stock: str,
+    num_layers: int,
+    pad_id: int,
+    device: torch.device,
+    prefix: Sequence[tuple[Tensor, Tensor]] = (),
+    cached: int = 0,
+    side: Literal["left", "right"] = "right",
+    keeps: bool = False,
+) -> Plan:
+    """Lay rows of one canonical shape out as a batch.
+
+    Args:
+        rows: what each batch entry is. Of its first `Row.cached` tokens as many as `prefix` is long stand there, the
+            others in the cache of transformers; an entry with fewer stands at the prefix's beginning.
+        stock: the family's own attention, `sdpa` or `eager`.
+        num_layers: layers of the model.
+        pad_id: token of the padding.
+        device: where the tensors go.
+        prefix: see `Plan.prefix`.
+        cached: slots that the cache of transformers has filled (`get_seq_length()`, never its capacity).
+        side: where the padding stands, both among the cached slots and among the fed tokens.
+        keeps: see `Plan.keeps`.
+
+    Raises:
+        RequestError: a row with more cached tokens than prefix and cache hold.
+    """
     tokens, num_rows, blocks = (max(sizes) for sizes in zip(*(row.shape for row in rows), strict=True))
     batch = len(rows)
-    ids = torch.full((batch, tokens), pad_id)
-    positions, padding, kinds, groups = (torch.zeros(batch, tokens, dtype=torch.long) for _ in range(4))
-    seen = torch.ones(tokens, tokens, dtype=torch.bool).tril().repeat(batch, 1, 1, 1)
-    membership = torch.zeros(batch, tokens, blocks)
-    uncut = torch.ones(batch, tokens, dtype=torch.bool)
+    before = prefix[0][0].shape[2] if prefix else 0
+    keys = before + cached + tokens
+    ids = torch.full((batch, keys), pad_id)
+    positions, padding, kinds, groups = (torch.zeros(batch, keys, dtype=torch.long) for _ in range(4))
+    seen = torch.ones(tokens, keys, dtype=torch.bool).tril(before + cached).repeat(batch, 1, 1, 1)
+    membership = torch.zeros(batch, keys, blocks)
+    uncut = torch.ones(batch, keys, dtype=torch.bool)
     decision = torch.zeros(batch, num_rows, dtype=torch.long)
     share = torch.zeros(batch, 2, num_rows)
+    has_holes = False
     for b, row in enumerate(rows):
-        start, length, own = row.encoding.decision_from, row.length, row.num_decision_rows
+        start, end, own = row.encoding.decision_from, row.end, row.num_decision_rows
+        slots = _slots(row, before, cached, tokens, side)
+        has_holes = has_holes or bool(slots[-1] - slots[0] != end - 1)
+        fed = slots[row.cached :] - before - cached
         row_ids, row_positions, of_token = _unrolled(row)
-        ids[b, :length] = torch.tensor(row_ids)
-        positions[b, :length] = torch.tensor(row_positions)
-        padding[b, :length] = 1
-        kinds[b, :length] = torch.tensor(row.kinds)[of_token]
-        groups[b, :length] = torch.tensor(row.groups)[of_token]
-        membership[b, torch.arange(length), of_token] = 1.0
-        seen[b, 0, :, length:] = False
-        for node in range(len(row.trie.tokens)):
-            at = len(row.encoding.ids) + node
-            seen[b, 0, at, len(row.encoding.ids) :] = False
-            seen[b, 0, at, [len(row.encoding.ids) + other for other in row.trie.ancestors(node)]] = True
-        if row.has_twin:
-            seen[b, 0, start + own : length, start + own : length] = seen[
-                b, 0, start : start + own, start : start + own
-            ]
-            seen[b, 0, start + own :, start : start + own] = False
-            share[b, 1, own : 2 * own] = 1.0 / own
+        of_token = of_token[:end]
+        ids[b, slots] = torch.tensor(row_ids[:end])
+        positions[b, slots] = torch.tensor(row_positions[:end])
+        padding[b, slots] = 1
+        kinds[b, slots] = torch.tensor(row.kinds)[of_token]
+        groups[b, slots] = torch.tensor(row.groups)[of_token]
+        membership[b, slots, of_token] = 1.0
+        seen[b, 0] &= padding[b].bool()
+        if row.until is None:
+            _see_tree(seen[b, 0], row, slots, fed)
         if row.cut is not None:
-            uncut[b, :length] = of_token != row.prompt.names().index(row.cut)
-        decision[b] = torch.arange(start, start + num_rows).clamp(max=length - 1)
+            uncut[b, slots] = of_token != row.prompt.names().index(row.cut)
+        if not own:
+            decision[b] = fed[-1]
+            continue
+        first = fed[max(start - row.cached, 0)]
+        decision[b] = (first + torch.arange(num_rows)).clamp(max=int(fed[-1]))
         share[b, 0, :own] = 1.0 / own
+        if row.feeds_twin:
+            share[b, 1, own : 2 * own] = 1.0 / own
     floors = torch.tensor(
         [
             [layer_floor(row.dial.value, layer, num_layers, row.dial.gamma) for row in rows]
@@ -172,11 +249,13 @@ def plan_of(rows: Sequence[Row], *, stock: str, num_layers: int, pad_id: int, de
         ]
     )
     is_steered = torch.tensor([row.dial.value > 0.0 or row.cut is not None for row in rows])
+    new = slice(before + cached, None)
     return Plan(
-        ids=ids.to(device),
-        positions=positions.to(device),
-        padding=padding.to(device),
-        kinds=kinds.to(device),
+        ids=ids[:, new].to(device),
+        positions=positions[:, new].to(device),
+        padding=padding[:, before:].to(device),
+        kinds=kinds[:, new].to(device),
+        key_positions=positions.to(device),
         seen=seen.to(device),
         rows=decision.to(device),
         share=share.to(device),
@@ -186,11 +265,109 @@ def plan_of(rows: Sequence[Row], *, stock: str, num_layers: int, pad_id: int, de
         top_floors=tuple(floors.amax(1).tolist()),
         dials=tuple(row.dial for row in rows),
         steered=((share[:, 0] > 0.0) & is_steered[:, None]).flatten().nonzero()[:, 0].to(device),
-        is_plain=not any(
-            row.has_twin or row.trie.tokens or row.encoding.positions[-1] != len(row.encoding.ids) - 1 for row in rows
-        ),
+        is_plain=not (prefix or has_holes or any(_is_uneven(row) for row in rows)),
         stock=stock,
+        prefix=tuple(prefix),
+        cached=cached,
+        keeps=keeps,
     )
+
+
+def step(plan: Plan, ids: Tensor) -> Plan:
+    """The plan of the next pass: one new token for each batch entry, behind all its tokens and of its last block.
+
+    The caller has put the keys of `plan`'s own tokens into its cache. The one fed token of each entry is its decision
+    row, under the same dial.
+
+    Args:
+        plan: of the pass before, without trie and twin, each entry with a decision row.
+        ids: (batch,) int64 token ids.
+    """
+    batch, device = len(ids), ids.device
+    last = plan.rows[:, -1:]
+    own_slot = last + plan.layout.groups.shape[1] - plan.ids.shape[1]
+    ones = torch.ones(batch, 1, dtype=torch.long, device=device)
+    position = plan.key_positions.gather(1, own_slot) + 1
+    seen = plan.seen.gather(2, last[:, None, :, None].expand(-1, -1, -1, plan.seen.shape[-1]))
+    is_steered = torch.tensor([dial.value > 0.0 for dial in plan.dials])
+    cut = ~plan.uncut.all(1).cpu()
+    return replace(
+        plan,
+        ids=ids[:, None],
+        positions=position,
+        padding=torch.cat([plan.padding, ones], dim=1),
+        kinds=plan.kinds.gather(1, last),
+        key_positions=torch.cat([plan.key_positions, position], dim=1),
+        seen=torch.cat([seen, ones[:, None, None].bool()], dim=-1),
+        rows=torch.zeros_like(ones),
+        share=torch.stack([torch.ones_like(ones), torch.zeros_like(ones)], dim=1).to(plan.share),
+        layout=plan.layout.extended(own_slot),
+        uncut=torch.cat([plan.uncut, ones.bool()], dim=1),
+        steered=(is_steered | cut).nonzero()[:, 0].to(device),
+        is_plain=plan.is_plain and bool(plan.padding[:, -1].all()),
+        measured=[],
+        masks={},
+        cached=plan.cached + plan.ids.shape[1],
+        kept={},
+    )
+
+
+def prefix_of(plan: Plan, length: int) -> tuple[tuple[Tensor, Tensor], ...]:
+    """What a pass with `keeps` left behind, as the prefix of later ones: its own prefix and its first `length` tokens.
+
+    The tokens must be padded on the right, and in a batch all of them present in every entry.
+    """
+    before = plan.prefix or tuple((key[:, :, :0], value[:, :, :0]) for _, (key, value) in sorted(plan.kept.items()))
+    return tuple(
+        (
+            torch.cat([old_key.expand(len(key), -1, -1, -1), key[:, :, :length]], dim=2),
+            torch.cat([old_value.expand(len(value), -1, -1, -1), value[:, :, :length]], dim=2),
+        )
+        for (old_key, old_value), (_, (key, value)) in zip(before, sorted(plan.kept.items()), strict=True)
+    )
+
+
+def _slots(row: Row, before: int, cached: int, tokens: int, side: str) -> Tensor:
+    """The slot of each token of a row, in order."""
+    in_prefix = min(row.cached, before)
+    in_cache, fed = row.cached - in_prefix, row.end - row.cached
+    if in_cache > cached:
+        raise RequestError(f"expected at most {before} + {cached} cached tokens, got a row with {row.cached}")
+    is_left = side == "left"
+    return torch.cat(
+        [
+            torch.arange(in_prefix),
+            before + torch.arange(in_cache) + (cached - in_cache) * is_left,
+            before + cached + torch.arange(fed) + (tokens - fed) * is_left,
+        ]
+    )
+
+
+def _see_tree(seen: Tensor, row: Row, slots: Tensor, fed: Tensor) -> None:
+    """Let the nodes of the trie see the prompt and their ancestors only, and the twin not what it is the twin of.
+
+    Args:
+        seen: (token, key) bool, changed in place.
+        row: the row.
+        slots: slot of each of its tokens.
+        fed: index of each of its fed tokens.
+    """
+    prompt, start, own = len(row.encoding.ids), row.encoding.decision_from, row.num_decision_rows
+    for node in range(len(row.trie.tokens)):
+        at = fed[prompt + node - row.cached]
+        seen[at, slots[prompt:]] = False
+        seen[at, slots[[prompt + other for other in row.trie.ancestors(node)]]] = True
+    if row.has_twin:
+        first, second = fed[start - row.cached :][:own], fed[start - row.cached :][own:]
+        seen[second[:, None], slots[start + own :]] = seen[first[:, None], slots[start : start + own]]
+        seen[second[:, None], slots[start : start + own]] = False
+
+
+def _is_uneven(row: Row) -> bool:
+    """Whether the family's own mask does not serve: a tree, a twin, or positions that leave tokens out."""
+    if row.until is not None:
+        return row.encoding.positions[: row.until] != tuple(range(row.until))
+    return row.has_twin or bool(row.trie.tokens) or row.encoding.positions[-1] != len(row.encoding.ids) - 1
 
 
 def _unrolled(row: Row) -> tuple[list[int], list[int], Tensor]:

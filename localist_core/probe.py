@@ -23,25 +23,36 @@ from localist_core.errors import DialError, UnsupportedModelError
 from localist_core.plan import Plan, Row, plan_of
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import Cache, PreTrainedModel
 
 SIZES = (5, 8, 6, 3)
 """Tokens of the probe's schema, observation, message and decision."""
 
 
-def run(model: PreTrainedModel, plan: Plan) -> Tensor:
-    """One forward through our attention: logits of the decision rows, (batch, row, vocabulary)."""
+def run(model: PreTrainedModel, plan: Plan, cache: Cache | None = None) -> Tensor:
+    """One forward through our attention: logits of the decision rows, (batch, row, vocabulary).
+
+    A plan with a prefix needs no cache: positions, masks and keys of the prefix are the plan's, the model takes the fed
+    tokens for a whole prompt. To fill one, pass a plan with `keeps` and take `plan.prefix_of` of it.
+
+    Args:
+        model: set to our attention.
+        plan: the batch.
+        cache: of transformers, dynamic or static, holding the plan's `cached` slots; the fed tokens are added to it.
+    """
     plan.measured.clear()
     parameters = inspect.signature(model.forward).parameters
     arguments = _inputs(model, plan) | {"plan": plan}
+    if cache is not None:
+        arguments |= {"past_key_values": cache, "use_cache": True}
     rows = plan.rows
     if model.config.model_type == "localist":
         flat = rows + torch.arange(len(rows), device=rows.device)[:, None] * plan.ids.shape[1]
         logits: Tensor = model(**arguments, rows=flat.flatten()).logits
-        return logits.reshape(*rows.shape, -1)
+        return logits.reshape(*rows.shape, logits.shape[-1])
     first = 0
     if "logits_to_keep" in parameters:
-        first = int(rows.min())
+        first = int(rows.min()) if rows.shape[1] else plan.ids.shape[1] - 1
         arguments["logits_to_keep"] = plan.ids.shape[1] - first
     logits = model(**arguments).logits
     return logits.gather(1, (rows - first)[..., None].expand(-1, -1, logits.shape[-1]))

@@ -39,6 +39,29 @@ class Layout:
     outside: Tensor
     """(batch, group, key) float32: 0 for the tokens of the group, -inf for all others."""
 
+    def taken(self, keys: Tensor) -> Layout:
+        """The layout of these keys alone, given by index; an index of -1 is padding."""
+        kept = keys.clamp(min=0)
+        lost = (keys < 0)[:, None]
+        return Layout(
+            membership=self.membership[:, kept].masked_fill(lost, 0.0),
+            groups=self.groups[:, kept].masked_fill(lost[:, 0], Group.NEUTRAL),
+            of_token=self.of_token[:, kept],
+            of_block=self.of_block,
+            outside=self.outside[:, :, kept],
+        )
+
+    def extended(self, like: Tensor) -> Layout:
+        """With one more key for each batch entry, of the block of the key with this index, (batch, 1)."""
+        batch = torch.arange(len(like), device=like.device)[:, None]
+        return Layout(
+            membership=torch.cat([self.membership, self.membership[batch, like]], dim=1),
+            groups=torch.cat([self.groups, self.groups[batch, like]], dim=1),
+            of_token=torch.cat([self.of_token, self.of_token[batch, like]], dim=1),
+            of_block=self.of_block,
+            outside=torch.cat([self.outside, self.outside[batch, :, like].mT], dim=2),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segments:
