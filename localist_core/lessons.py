@@ -19,7 +19,7 @@ from localist_core.conditioning import FORBIDDEN, PLAIN, Conditioning, Steering
 from localist_core.errors import DialError
 
 DECISION_RANKS = frozenset(PROMPT_ORDER.index(kind) for kind in DECISION_KINDS)
-NEUTRAL_RANKS = frozenset(PROMPT_ORDER.index(kind) for kind in NEUTRAL_KINDS)
+NEUTRAL_RANKS = frozenset(PROMPT_ORDER.index(kind) for kind in NEUTRAL_KINDS if kind in PROMPT_ORDER)
 
 ALIGNED = 16
 """Batches are padded to a multiple of this width: fewer shapes, and memory that is used again."""
