@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from localist_core import Core, CoreError, Dial, RequestError, ScriptedCore, SharedCore
-from localist_core.shared import SHIPPED
+from localist_core.loading import SHIPPED
 from tests.localist_core import tiny
 
 MAKERS = {

@@ -67,4 +67,4 @@ def test_name_pointer_survives_loading(tmp_path: Path) -> None:
     directory = tiny.save("localist", tmp_path / "core")
     name_pointer(directory, PointerProfile(share=((0.1, 0.2), (0.9, 0.3)), num_options=10))
     assert json.loads((directory / "config.json").read_text())["pointer_head"] == [1, 0]
-    assert SharedCore.load(directory)._pointer == [1, 0]
+    assert SharedCore.load(directory)._citer.pointer == (1, 0)

@@ -149,7 +149,7 @@ def test_trie_in_one_forward_equals_labels_fed_one_by_one(family, value, message
     core = SharedCore(tiny.model(family), tiny.tokenizer(), name=family)
     labels = ("10 go", "10 stop act", "10 stop car", "20", "red light gap")
     if core.capabilities.cites:  # it looks for every label among the options
-        core._ok_id = None
+        core._citer = None
     request = replace(tiny.request(value, message=message), actions=labels)
     (choice,) = core.decide([request])
     assert math.isclose(sum(choice.probabilities), 1.0, abs_tol=1e-9)

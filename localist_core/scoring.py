@@ -1,0 +1,124 @@
+"""From rows to what the model makes of them: logits and masses of the decision rows, one forward for each shape."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from localist_core.choice import probabilities
+from localist_core.core import Request
+from localist_core.errors import NumericsError
+from localist_core.plan import Row, plan_of
+from localist_core.probe import run
+from localist_core.trace import Seen, seen_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+BATCH = 256
+"""Most rows in one forward; more rows of one shape take several."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """What one row gave."""
+
+    row: Row
+    logits: Tensor
+    """(row, vocabulary) float32 on the device: the decision rows and the fed nodes of the trie."""
+    seen: Seen
+    twin: Seen
+    heads: Tensor
+    """(layer, head, row, block) float32: masses before the dial of the decision rows."""
+
+
+class Scorer:
+    """Runs rows through one model. Not safe for threads: the core that owns it is."""
+
+    def __init__(self, model: PreTrainedModel, *, stock: str, pad_id: int) -> None:
+        """Take a model that the probe has accepted.
+
+        Args:
+            model: set to our attention.
+            stock: the family's own attention, `sdpa` or `eager`.
+            pad_id: token of the padding.
+        """
+        self._model = model
+        self._stock = stock
+        self._pad_id = pad_id
+        self._num_layers = int(model.config.get_text_config().num_hidden_layers)
+
+    @torch.inference_mode()
+    def score(self, rows: Sequence[Row]) -> list[Scored]:
+        """Run the rows, one forward for each canonical shape (or more, see `BATCH`); results in their order."""
+        scored: dict[int, Scored] = {}
+        for indices in _batches(rows):
+            found = self._forward([rows[index] for index in indices])
+            scored |= zip(indices, found, strict=True)
+        return [scored[index] for index in range(len(rows))]
+
+    def _forward(self, rows: Sequence[Row]) -> list[Scored]:
+        plan = plan_of(
+            rows,
+            stock=self._stock,
+            num_layers=self._num_layers,
+            pad_id=self._pad_id,
+            device=self._model.device,
+        )
+        logits = run(self._model, plan).float()
+        seen = seen_of(plan.measured)
+        layers = sorted(plan.measured, key=lambda one: one.layer)
+        return [
+            Scored(
+                row=row,
+                logits=logits[position],
+                seen=seen[position][0],
+                twin=seen[position][1],
+                heads=torch.stack([one.heads[position] for one in layers]),
+            )
+            for position, row in enumerate(rows)
+        ]
+
+
+def _batches(rows: Sequence[Row]) -> Iterator[list[int]]:
+    """Indices of rows that go through the model together: of one canonical shape, at most `BATCH`."""
+    of_shape: dict[tuple[int, int, int], list[int]] = defaultdict(list)
+    for index, row in enumerate(rows):
+        of_shape[row.shape].append(index)
+    for indices in of_shape.values():
+        for first in range(0, len(indices), BATCH):
+            yield indices[first : first + BATCH]
+
+
+def probabilities_of(request: Request, scored: Scored) -> tuple[float, ...]:
+    """Probability of each action of the request, from the scores along its trie.
+
+    Raises:
+        NumericsError: inf or NaN came out of the model.
+    """
+    trie, encoding = scored.row.trie, scored.row.encoding
+    root = len(encoding.ids) - 1 - encoding.decision_from
+    nodes = list(trie.branches)
+    rows = [root + 1 + node for node in nodes for _ in trie.branches[node]]
+    tokens = [token for node in nodes for token in trie.branches[node]]
+    flat = iter(finite_logits(request, scored, rows, tokens))
+    return probabilities(trie, {node: [next(flat) for _ in trie.branches[node]] for node in nodes})
+
+
+def finite_logits(request: Request, scored: Scored, rows: list[int], tokens: list[int]) -> list[float]:
+    """Logits at these (row, token) pairs.
+
+    Raises:
+        NumericsError: inf or NaN came out of the model.
+    """
+    if not rows:
+        return []
+    values: list[float] = scored.logits[torch.tensor(rows), torch.tensor(tokens)].tolist()
+    if not all(abs(value) < float("inf") for value in values):
+        raise NumericsError(f"expected finite logits for agent `{request.agent}`, got inf or NaN")
+    return values
