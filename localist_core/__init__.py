@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from localist_core.blocks import Block, BlockKind, Prompt, PromptError, Trust
 from localist_core.core import BlockTrace, Capabilities, Choice, Core, Request
-from localist_core.dial import Dial, DialSchedule
+from localist_core.dial import Dial, DialKind, DialSchedule, Scope, Status
 from localist_core.errors import (
     ClosedError,
     CoreError,
@@ -40,6 +40,7 @@ __all__ = [
     "DeadlineError",
     "Dial",
     "DialError",
+    "DialKind",
     "DialSchedule",
     "EncodingError",
     "ModelMissingError",
@@ -50,8 +51,10 @@ __all__ = [
     "Queue",
     "Request",
     "RequestError",
+    "Scope",
     "ScriptedCore",
     "SharedCore",
+    "Status",
     "Trust",
     "UnsupportedModelError",
 ]

@@ -102,7 +102,7 @@ def attend(
     Raises:
         UnsupportedModelError: the family hands on neither the plan nor the mask; or its cache has dropped keys that a
             row still sees.
-        DialError: a row under the dial that sees no target.
+        DialError: a row under the dial that sees no target; a dial on a head that the layer does not have.
     """
     if plan is None or not isinstance(attention_mask, Carry):
         raise UnsupportedModelError("expected the family to hand on plan and mask to its attention, got neither")
@@ -119,6 +119,7 @@ def attend(
     output, weights = _stock(module, plan.stock)(module, query, key, value, stock_mask, **arguments)
     if not plan.rows.shape[1]:
         return output, weights
+    floor = _floor(plan, layer, query.shape[1])
     attended = packed(
         query.gather(2, plan.rows[:, None, :, None].expand(-1, query.shape[1], -1, query.shape[3])),
         key,
@@ -126,19 +127,40 @@ def attend(
         Segments(
             layout=layout,
             hidden=hidden,
-            floor=plan.floors[layer],
+            floor=floor,
             has_floor=plan.top_floors[layer] > 0.0,
             has_cut=plan.top_floors[layer] == 1.0,
+            is_odds=plan.is_odds,
         ),
         scale=query.shape[-1] ** -0.5 if scaling is None else scaling,
         softcap=kwargs.get("softcap"),
         sink=kwargs.get("s_aux"),
     )
-    plan.measured.append(_measured(layer, attended, plan.share))
+    plan.measured.append(_measured(layer, attended, floor, plan.share))
     if len(plan.steered):
         batch_of, row_of = plan.steered // plan.rows.shape[1], plan.steered % plan.rows.shape[1]
-        output[batch_of, plan.rows[batch_of, row_of]] = attended.output[batch_of, :, row_of].to(output.dtype)
+        place = (batch_of, plan.rows[batch_of, row_of])
+        own = attended.output[batch_of, :, row_of].to(output.dtype)
+        if floor.shape[1] > 1:
+            changed = (floor > 0.0) | ~plan.uncut.all(1, keepdim=True)
+            own = torch.where(changed[batch_of, :, None], own, output[place])
+        output[place] = own
     return output, weights
+
+
+def _floor(plan: Plan, layer: int, num_heads: int) -> Tensor:
+    """The dial of this layer, (batch, 1), or (batch, head) if some dial steers some heads only."""
+    floor = plan.floors[layer][:, None]
+    if all(dial.heads is None for dial in plan.dials):
+        return floor
+    for dial in plan.dials:
+        beyond = [place for place in sorted(dial.heads or ()) if place[1] >= num_heads and place[0] == layer]
+        if beyond:
+            raise DialError(f"expected heads 0 to {num_heads - 1} of layer {layer}, got head `{beyond[0][1]}`")
+    is_steered = [
+        [dial.heads is None or (layer, head) in dial.heads for head in range(num_heads)] for dial in plan.dials
+    ]
+    return floor * torch.tensor(is_steered, device=floor.device)
 
 
 def _masks(plan: Plan, carry: Carry) -> tuple[Tensor | None, Tensor, Layout]:
@@ -236,17 +258,23 @@ def _stock(module: nn.Module, name: str) -> Callable[..., tuple[Tensor, Tensor |
     return found
 
 
-def _measured(layer: int, attended: Attended, share: Tensor) -> Measured:
-    """Means over heads and decision rows; a fidelity only over the rows where it is defined."""
-    fidelities = torch.stack([attended.raw_fidelity, attended.steered_fidelity], dim=-1)
-    defined = ~fidelities.isnan()
-    weight = share @ defined.to(share).mean(1)
+def _measured(layer: int, attended: Attended, floor: Tensor, share: Tensor) -> Measured:
+    """Means over heads and decision rows; where a value is NaN it is undefined, and does not count."""
+    undefinable = torch.stack([attended.raw_fidelity, attended.steered_fidelity, attended.inner_entropy_bits], dim=-1)
+    defined = ~undefinable.isnan()
+    means = (share @ undefinable.masked_fill(~defined, 0.0).mean(1)) / (share @ defined.to(share).mean(1))
+    entropies = torch.stack([entropy_bits(attended.steered), attended.token_entropy_bits], dim=-1)
+    of_blocks, of_tokens = (share @ entropies.mean(1)).unbind(-1)
+    is_applied = ((attended.bias < 0.0) & (share[:, 0] > 0.0)[:, None]).any(-1)
     return Measured(
         layer=layer,
         raw=share @ attended.raw.mean(1),
         steered=share @ attended.steered.mean(1),
-        fidelities=(share @ fidelities.masked_fill(~defined, 0.0).mean(1)) / weight,
-        entropy_bits=(share @ entropy_bits(attended.steered).mean(1)[..., None])[..., 0],
+        fidelities=means[..., :2],
+        entropy_bits=of_blocks,
+        token_entropy_bits=of_tokens,
+        inner_entropy_bits=means[..., 2],
+        statuses=(floor > 0.0).long() + is_applied,
         heads=attended.raw,
     )
 

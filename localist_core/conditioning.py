@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from localist_core.dial import DialKind
+
 FORBIDDEN = -1e4
 """Stands for -infinity in masks: exp of it is exactly 0 beside any visible score, and no gradient becomes NaN."""
-
-DialKind = Literal["odds", "floor"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

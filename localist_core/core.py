@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from localist_core.blocks import DECISION_KINDS, NEUTRAL_KINDS, Prompt
-from localist_core.dial import Dial
+from localist_core.dial import Dial, Status
 from localist_core.errors import DialError, RequestError
 
 
@@ -66,6 +66,13 @@ class BlockTrace:
     """(raw fidelity, steered fidelity) of each layer; empty without targets, None where undefined."""
     is_raw_from_dial_zero: bool
     """Whether `raw` and `raw_fidelity` come from a pass at dial 0."""
+    token_entropy_bits: float | None = None
+    """Mean entropy H of the weights as used over all tokens, exact, >= 0; a model's own attention sink counts as one.
+    None where the core cannot give it exactly, or a record does not hold it."""
+    inner_entropy_bits: float | None = None
+    """H', the same over the tokens that are not neutral, renormalised; None likewise, and where no row sees any."""
+    statuses: tuple[tuple[Status, ...], ...] = ()
+    """[layer][head] what the dial did on the decision rows; empty where a record does not hold it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,16 +1,36 @@
 """The locality dial: how much of a decision's attention must rest on its target blocks; no torch.
 
-Dial 0 is the model as it was trained, dial 1 cuts everything but the targets off. In between the dial is a floor under
-the pointer fidelity F = m_S / (m_S + m_R) (framework, sections 2 and 3): F' = max(F, dial). Tensor versions of the
-closed forms stand in `segments.py` and are tested against these.
+Dial 0 is the model as it was trained, dial 1 cuts everything but the targets off. In between the floor dial is a floor
+under the pointer fidelity F = m_S / (m_S + m_R) (framework, sections 2 and 3): F' = max(F, dial). The odds dial weakens
+the rest by one factor instead. Tensor versions of the closed forms stand in `segments.py` and are tested against these.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
+from enum import StrEnum
+from typing import Literal, get_args
 
 from localist_core.errors import DialError
+
+DialKind = Literal["floor", "odds"]
+"""`floor`: F' = max(F, dial). `odds`: log(1 - dial) on every logit of the rest, F' = F / (F + (1 - dial) * (1 - F))."""
+
+Scope = Literal["decision", "all"]
+"""Which rows are steered. `decision`: the decision rows. `all`: every row of the prompt from the first target token on,
+and the decision rows; rows before it see no target and stay as they are."""
+
+
+class Status(StrEnum):
+    """What the dial did in one head of one layer. That a row sees no target is no status but a `DialError`."""
+
+    OFF = "off"
+    """Not steered: dial 0, or the head is not among `Dial.heads`."""
+    MET = "met"
+    """Steered, and no decision row had to be changed: its fidelity was high enough, or it saw no rest."""
+    APPLIED = "applied"
+    """The rest was weakened or cut in at least one decision row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +38,16 @@ class Dial:
     """A dial setting for one decision."""
 
     value: float
-    """The fidelity floor, in [0, 1]; 0 = off, 1 = hard cut."""
+    """Lambda, in [0, 1]: under the floor dial the least fidelity; 0 = off, 1 = hard cut, whatever the kind."""
     targets: frozenset[str] = frozenset()
     """Names of the blocks that the decision should rest on; required above 0. At 0 they are only measured."""
     gamma: float = 0.0
-    """Depth exponent, >= 0: layer l of n has the floor value * ((l + 1) / n) ** gamma; 0 = the same in every layer."""
+    """Depth exponent, >= 0: layer l of n has the dial value * ((l + 1) / n) ** gamma; 0 = the same in every layer."""
+    _: KW_ONLY
+    kind: DialKind = "floor"
+    heads: frozenset[tuple[int, int]] | None = None
+    """(layer, head) pairs that are steered, both counted from 0; the others are only measured. None = all."""
+    scope: Scope = "decision"
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.value <= 1.0:
@@ -31,11 +56,38 @@ class Dial:
             raise DialError(f"expected a depth exponent of 0 or more, got `{self.gamma}`")
         if self.value > 0.0 and not self.targets:
             raise DialError(f"expected target blocks for dial `{self.value}`, got none; name them or use Dial.off()")
+        if self.kind not in get_args(DialKind):
+            raise DialError(f"expected a dial of kind {' or '.join(get_args(DialKind))}, got `{self.kind}`")
+        if self.scope not in get_args(Scope):
+            raise DialError(f"expected a scope of {' or '.join(get_args(Scope))}, got `{self.scope}`")
+        if self.heads is not None:
+            _check_heads(self.heads)
+
+    @property
+    def touches_prefix(self) -> bool:
+        """Whether keys and values before the decision rows depend on the dial, so that no other request may use them.
+
+        They then also depend on targets, kind and heads: a cache that shares them must key them by all of these.
+        """
+        return self.scope == "all" and self.value > 0.0
+
+    @property
+    def is_whole_cut(self) -> bool:
+        """Whether the rest is cut off in every layer and head (framework, section 3, condition c)."""
+        return self.value == 1.0 and self.gamma == 0.0 and self.heads is None
 
     @staticmethod
     def off() -> Dial:
         """The dial at 0 without targets: the stock model."""
         return Dial(0.0)
+
+
+def _check_heads(heads: frozenset[tuple[int, int]]) -> None:
+    if not heads:
+        raise DialError("expected at least one head to steer, got none; leave `heads` out for all of them")
+    for place in sorted(heads):
+        if len(place) != 2 or not all(isinstance(n, int) and n >= 0 for n in place):
+            raise DialError(f"expected heads as pairs of layer and head from 0 on, got `{place}`")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +115,7 @@ class DialSchedule:
 
 
 def layer_floor(value: float, layer: int, num_layers: int, gamma: float) -> float:
-    """The floor of layer 0 <= layer < num_layers: value * ((layer + 1) / num_layers) ** gamma."""
+    """The dial of layer 0 <= layer < num_layers, value * ((layer + 1) / num_layers) ** gamma."""
     return value * float(((layer + 1) / num_layers) ** gamma)
 
 

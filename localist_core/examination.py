@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from localist_core.attention import LEAN
-from localist_core.conditioning import Conditioning, DialKind, Noted
+from localist_core.conditioning import Conditioning, Noted
+from localist_core.dial import DialKind
 from localist_core.errors import DialError
 from localist_core.lessons import Lesson, answer_loss, batch_at, grouped
 from localist_core.model import LocalistForCausalLM

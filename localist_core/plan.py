@@ -21,7 +21,7 @@ from localist_core.blocks import NEUTRAL_KINDS, PROMPT_ORDER, Prompt
 from localist_core.choice import Trie
 from localist_core.dial import Dial, layer_floor
 from localist_core.encoding import Encoding
-from localist_core.errors import RequestError
+from localist_core.errors import DialError, RequestError
 from localist_core.segments import Group, Layout, layout_of
 
 NO_TRIE = Trie(tokens=(), parents=(), depths=(), paths=((),), branches={})
@@ -134,6 +134,8 @@ class Plan:
     """(layer, batch) float32, see `Segments`."""
     top_floors: tuple[float, ...]
     """The highest floor of each layer."""
+    is_odds: Tensor | None
+    """See `Segments`."""
     dials: tuple[Dial, ...]
     steered: Tensor
     """(change,) int64: flat indices into batch * row of the rows whose output the dial or a cut replaces; no twins."""
@@ -170,7 +172,13 @@ class Measured:
     fidelities: Tensor
     """(batch, pass, 2) raw and steered; NaN where undefined."""
     entropy_bits: Tensor
-    """(batch, pass) of the masses as used."""
+    """(batch, pass) of the masses as used, over blocks."""
+    token_entropy_bits: Tensor
+    """(batch, pass) of the weights as used, over tokens."""
+    inner_entropy_bits: Tensor
+    """(batch, pass) likewise, over tokens that are not neutral; NaN where no row sees any."""
+    statuses: Tensor
+    """(batch, head) int64, index into `Status`: what the dial did on the decision rows."""
     heads: Tensor
     """(batch, head, row, block): masses before the dial of every head and row, from which the pointer head is read."""
 
@@ -203,7 +211,10 @@ def plan_of(
 
     Raises:
         RequestError: a row with more cached tokens than prefix and cache hold.
+        DialError: a dial on heads of a layer that the model does not have.
     """
+    for row in rows:
+        _check_layers(row.dial, num_layers)
     tokens, num_rows, blocks = (max(sizes) for sizes in zip(*(row.shape for row in rows), strict=True))
     batch = len(rows)
     before = prefix[0][0].shape[2] if prefix else 0
@@ -263,6 +274,7 @@ def plan_of(
         uncut=uncut.to(device),
         floors=floors.to(device),
         top_floors=tuple(floors.amax(1).tolist()),
+        is_odds=_odds(rows).to(device) if any(row.dial.kind == "odds" for row in rows) else None,
         dials=tuple(row.dial for row in rows),
         steered=((share[:, 0] > 0.0) & is_steered[:, None]).flatten().nonzero()[:, 0].to(device),
         is_plain=not (prefix or has_holes or any(_is_uneven(row) for row in rows)),
@@ -325,6 +337,16 @@ def prefix_of(plan: Plan, length: int) -> tuple[tuple[Tensor, Tensor], ...]:
         )
         for (old_key, old_value), (_, (key, value)) in zip(before, sorted(plan.kept.items()), strict=True)
     )
+
+
+def _check_layers(dial: Dial, num_layers: int) -> None:
+    for layer, head in sorted(dial.heads or ()):
+        if layer >= num_layers:
+            raise DialError(f"expected heads of layers 0 to {num_layers - 1}, got head `{head}` of layer `{layer}`")
+
+
+def _odds(rows: Sequence[Row]) -> Tensor:
+    return torch.tensor([row.dial.kind == "odds" for row in rows])
 
 
 def _slots(row: Row, before: int, cached: int, tokens: int, side: str) -> Tensor:

@@ -9,6 +9,7 @@ Dimension words: README.md. Scores s, log-sum-exps L_S, L_R, L_N and beta are in
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -71,11 +72,13 @@ class Segments:
     hidden: Tensor
     """(batch, 1, row, key) bool: True where a row must not look; padding is always hidden."""
     floor: Tensor
-    """(batch,) float32 in [0, 1]: the fidelity floor of each batch entry; 0 = off, 1 = hard cut."""
+    """(batch, 1 or head) float32 in [0, 1]: the dial of each batch entry and head; 0 = off, 1 = hard cut."""
     has_floor: bool
-    """Whether any floor is above 0."""
+    """Whether any of them is above 0."""
     has_cut: bool
-    """Whether any floor is 1."""
+    """Whether any of them is 1."""
+    is_odds: Tensor | None = None
+    """(batch,) bool: the entries under the odds dial; None = all are under the floor dial."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +95,12 @@ class Attended:
     """(batch, head, row) before the dial; NaN where neither target nor rest is visible."""
     steered_fidelity: Tensor
     """(batch, head, row) under the dial; NaN likewise."""
+    bias: Tensor
+    """(batch, head, row) what the dial adds to every logit of the rest, in nats, <= 0."""
+    token_entropy_bits: Tensor
+    """(batch, head, row) under the dial, over all tokens; a model's own attention sink is one more."""
+    inner_entropy_bits: Tensor
+    """(batch, head, row) under the dial, over the tokens that are not neutral; NaN where none is visible."""
 
 
 def layout_of(membership: Tensor, groups: Tensor) -> Layout:
@@ -130,49 +139,89 @@ def packed(
     layout = segments.layout
     scores = _scores(query.float(), key.float(), scale, softcap).masked_fill(segments.hidden, -torch.inf)
     if segments.has_cut:
-        cut = (segments.floor == 1.0)[:, None] & (layout.groups == Group.REST)
-        # A poisoned key or value that is cut must not reach a sum: 0 * inf is NaN.
-        scores = scores.masked_fill(cut[:, None, None] & ~scores.isfinite(), -torch.inf)
-        value = value.masked_fill(cut[:, None, :, None], 0.0)
+        is_cut = segments.floor == 1.0
+        is_rest = layout.groups == Group.REST
+        # A poisoned key or value that is cut must not reach a sum: 0 * inf is NaN. Values are those of several heads.
+        cut = is_cut[:, :, None, None] & is_rest[:, None, None]
+        scores = scores.masked_fill(cut & ~scores.isfinite(), -torch.inf)
+        value = value.masked_fill((is_cut.all(1)[:, None] & is_rest)[:, None, :, None], 0.0)
     # Each group relative to its own top: none underflows because another towers above it.
     tops = _tops(scores, layout, sink)
-    exps = (scores - _flat(tops, layout.of_token.mT)).exp()
+    # exp of -200 is 0 in float32, and so is its product with itself.
+    below = (scores - _flat(tops, layout.of_token.mT)).clamp(min=-200.0)
+    exps = below.exp()
     block_sums, of_block = _flat(exps, layout.membership), layout.of_block
+    below_sums = _flat(exps * below, layout.of_token)
     if sink is not None:
-        extra = (sink.float()[None, :, None] - tops[..., Group.NEUTRAL]).exp()
-        block_sums = torch.cat([block_sums, extra[..., None]], dim=-1)
+        extra = sink.float()[None, :, None] - tops[..., Group.NEUTRAL]
+        below_sums[..., Group.NEUTRAL] += extra.exp() * extra
+        block_sums = torch.cat([block_sums, extra.exp()[..., None]], dim=-1)
         is_neutral = torch.eye(len(Group))[:, :1].to(of_block)
         of_block = torch.cat([of_block, is_neutral.expand(len(of_block), -1, -1)], dim=-1)
-    L = tops + _flat(block_sums, of_block.mT).log()
+    group_sums = _flat(block_sums, of_block.mT)
+    L = tops + group_sums.log()
     weights = (tops - L.logsumexp(-1, keepdim=True)).exp()
     raw = steered = block_sums * _flat(weights, of_block)
     raw_fidelity = steered_fidelity = _fidelity(L)
+    bias = torch.zeros_like(raw_fidelity)
     if segments.has_floor:
-        bias = rest_bias(L, segments.floor[:, None, None])
+        bias = _bias(L, segments)
         tops[..., Group.REST] += bias
         L[..., Group.REST] += bias
         weights = (tops - L.logsumexp(-1, keepdim=True)).exp()
         steered, steered_fidelity = block_sums * _flat(weights, of_block), _fidelity(L)
+    inside = group_sums.log() - below_sums / group_sums
+    token_entropy, inner_entropy = _entropies(weights * group_sums, inside.masked_fill(group_sums == 0.0, 0.0))
     return Attended(
         output=_grouped(exps * _flat(weights, layout.of_token.mT), value.shape[1], value.float()),
         raw=raw,
         steered=steered,
         raw_fidelity=raw_fidelity,
         steered_fidelity=steered_fidelity,
+        bias=bias,
+        token_entropy_bits=token_entropy,
+        inner_entropy_bits=inner_entropy,
     )
 
 
-def rest_bias(L: Tensor, floor: Tensor) -> Tensor:
-    """The shift of the rest: min(0, L_S - L_R - log(floor / (1 - floor))), 0 where the floor is 0, -inf where it is 1.
+def rest_bias(L: Tensor, floor: Tensor, is_odds: Tensor | None = None) -> Tensor:
+    """The shift of the rest: min(0, L_S - L_R - log(floor / (1 - floor))), under the odds dial log(1 - floor).
+
+    It is 0 where the dial is 0 or no rest is visible, and -inf where the dial is 1 (framework, section 3).
 
     Args:
         L: (..., group) log-sum-exps of neutral, target, rest; -inf = not visible.
-        floor: broadcasts to `L` without its last axis.
+        floor: the dial; broadcasts to `L` without its last axis.
+        is_odds: likewise, bool; None = nowhere.
     """
-    L_S, L_R = L[..., Group.TARGET], L[..., Group.REST]
-    bias = (L_S - L_R - torch.logit(floor.to(L))).clamp(max=0.0)
+    L_S, L_R, floor = L[..., Group.TARGET], L[..., Group.REST], floor.to(L)
+    bias = (L_S - L_R - torch.logit(floor)).clamp(max=0.0)
+    if is_odds is not None:
+        bias = torch.where(is_odds, torch.log1p(-floor), bias)
     is_untouched = (floor == 0.0) | L_R.isneginf()
     return torch.where(is_untouched, 0.0, torch.where(floor == 1.0, -torch.inf, bias))
+
+
+def _bias(L: Tensor, segments: Segments) -> Tensor:
+    """(batch, head, row) shift of the rest from the log-sum-exps (batch, head, row, group)."""
+    is_odds = segments.is_odds
+    return rest_bias(L, segments.floor[..., None], None if is_odds is None else is_odds[:, None, None])
+
+
+def _entropies(masses: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+    """Entropy over all tokens, and over those that are not neutral, in bits: H = sum_g w_g (H_g - ln w_g).
+
+    Args:
+        masses: (batch, head, row, group) w_g, sum 1.
+        inside: (batch, head, row, group) H_g, the entropy inside each group, in nats; 0 for an empty one.
+    """
+    inner = masses[..., Group.TARGET :]
+    shares = inner / inner.sum(-1, keepdim=True)
+    return _summed_bits(masses, inside), _summed_bits(shares, inside[..., Group.TARGET :])
+
+
+def _summed_bits(weights: Tensor, inside: Tensor) -> Tensor:
+    return (weights * inside - torch.xlogy(weights, weights)).sum(-1).clamp(min=0.0) / math.log(2.0)
 
 
 def reference(
@@ -192,6 +241,7 @@ def reference(
     value = value.double().repeat_interleave(heads // value.shape[1], dim=1)
     L_b = scores.new_full((batch, heads, rows, blocks), -torch.inf)
     O_b = scores.new_zeros((batch, heads, rows, blocks, value.shape[-1]))
+    H_b = scores.new_zeros((batch, heads, rows, blocks))
     group_b = torch.zeros(batch, blocks, dtype=torch.long)
     for b in range(batch):
         for block in range(blocks):
@@ -199,40 +249,46 @@ def reference(
             if not len(keys):
                 continue
             group_b[b, block] = layout.groups[b, keys[0]]
-            if group_b[b, block] == Group.REST and segments.floor[b] == 1.0:
-                seen = scores[b][..., keys].nan_to_num(nan=-torch.inf, posinf=-torch.inf)
-            else:
-                seen = scores[b][..., keys]
+            seen = scores[b][..., keys]
+            if group_b[b, block] == Group.REST:
+                harmless = seen.nan_to_num(nan=-torch.inf, posinf=-torch.inf)
+                seen = torch.where((segments.floor[b] == 1.0)[:, None, None], harmless, seen)
             seen = seen.masked_fill(segments.hidden[b][..., keys], -torch.inf)
             L_b[b, ..., block] = seen.logsumexp(-1)
             inside = (seen - L_b[b, ..., block, None]).exp().nan_to_num(nan=0.0)
             O_b[b, ..., block, :] = inside @ value[b][:, keys]
+            H_b[b, ..., block] = -torch.xlogy(inside, inside).sum(-1)
     if sink is not None:
         L_b = torch.cat([L_b, sink.double()[None, :, None, None].expand(batch, heads, rows, 1)], dim=-1)
         O_b = torch.cat([O_b, torch.zeros_like(O_b[..., :1, :])], dim=-2)
+        H_b = torch.cat([H_b, torch.zeros_like(H_b[..., :1])], dim=-1)
         group_b = torch.cat([group_b, torch.zeros(batch, 1, dtype=torch.long)], dim=-1)
     L = torch.stack(
         [L_b.masked_fill((group_b != group)[:, None, None], -torch.inf).logsumexp(-1) for group in Group], dim=-1
     )
-    beta = rest_bias(L, segments.floor.double()[:, None, None])
+    beta = _bias(L, segments)
     is_rest = (group_b == Group.REST)[:, None, None]
     shifted_b = torch.where(is_rest, L_b + beta[..., None], L_b)
     steered = shifted_b.softmax(-1)
     shifted = L.clone()
     shifted[..., Group.REST] += beta
     parts = O_b.masked_fill((steered == 0.0)[..., None], 0.0)
+    inner = steered.masked_fill((group_b == Group.NEUTRAL)[:, None, None], 0.0)
     return Attended(
         output=(steered[..., None] * parts).sum(-2),
         raw=L_b.softmax(-1),
         steered=steered,
         raw_fidelity=_fidelity(L),
         steered_fidelity=_fidelity(shifted),
+        bias=beta,
+        token_entropy_bits=_summed_bits(steered, H_b),
+        inner_entropy_bits=_summed_bits(inner / inner.sum(-1, keepdim=True), H_b),
     )
 
 
 def entropy_bits(masses: Tensor) -> Tensor:
     """Block entropy -sum_b m_b log2 m_b over the last axis; empty blocks contribute 0."""
-    return -torch.xlogy(masses, masses).sum(-1) / torch.log(torch.tensor(2.0)).item()
+    return -torch.xlogy(masses, masses).sum(-1) / math.log(2.0)
 
 
 def _scores(query: Tensor, key: Tensor, scale: float, softcap: float | None) -> Tensor:

@@ -21,7 +21,7 @@ from localist_core.choice import trie_of
 from localist_core.citing import Citer, masses_at_options
 from localist_core.core import Capabilities, Choice, Request, check_knock_out, choice_of
 from localist_core.dial import Dial
-from localist_core.errors import EncodingError, NumericsError, OverloadError
+from localist_core.errors import DialError, EncodingError, NumericsError, OverloadError
 from localist_core.loading import SHIPPED, Dtype, device_of, dtype_on, fingerprint, load, own_config
 from localist_core.plan import Row
 from localist_core.probe import probe
@@ -139,7 +139,9 @@ class SharedCore:
         depend on its content or length (framework, section 3, non-interference).
         """
         prompt = self._encoder.arranged(request.prompt)
-        if dial.value == 1.0 and dial.gamma == 0.0 and cut is None:
+        if dial.touches_prefix:
+            raise DialError("expected a dial of the decision rows, got scope `all`; use scope `decision`")
+        if dial.is_whole_cut and cut is None:
             prompt = prompt.without(
                 block.name
                 for block in prompt.blocks

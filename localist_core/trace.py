@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from localist_core.core import BlockTrace
+from localist_core.dial import Status
 from localist_core.errors import NumericsError
 from localist_core.plan import Measured, Row
 
@@ -28,6 +29,11 @@ class Seen:
     fidelities: list[tuple[float, float]]
     """(raw, steered) of each layer; NaN where undefined."""
     entropy_bits: float
+    token_entropy_bits: float
+    inner_entropy_bits: list[float]
+    """Of each layer; NaN where undefined."""
+    statuses: list[list[int]]
+    """[layer][head] index into `Status`."""
 
 
 def seen_of(measured: Sequence[Measured]) -> list[tuple[Seen, Seen]]:
@@ -40,15 +46,26 @@ def seen_of(measured: Sequence[Measured]) -> list[tuple[Seen, Seen]]:
     layers = sorted(measured, key=lambda one: one.layer)
     raw, steered = _mean([one.raw for one in layers]), _mean([one.steered for one in layers])
     entropies = _mean([one.entropy_bits for one in layers])
+    of_tokens = _mean([one.token_entropy_bits for one in layers])
     fidelities = torch.stack([one.fidelities for one in layers], dim=1).double().tolist()
+    inner = torch.stack([one.inner_entropy_bits for one in layers], dim=-1).double().tolist()
+    statuses = torch.stack([one.statuses for one in layers], dim=1).tolist()
     if not all(math.isfinite(mass) for entry in raw + steered for masses in entry for mass in masses):
         raise NumericsError("expected finite attention, got inf or NaN in the masses of a decision row")
     entries = [
         [
-            Seen(raw=r[n], steered=s[n], fidelities=[(one[n][0], one[n][1]) for one in f], entropy_bits=e[n])
+            Seen(
+                raw=raw[b][n],
+                steered=steered[b][n],
+                fidelities=[(one[n][0], one[n][1]) for one in fidelities[b]],
+                entropy_bits=entropies[b][n],
+                token_entropy_bits=of_tokens[b][n],
+                inner_entropy_bits=inner[b][n],
+                statuses=statuses[b],
+            )
             for n in (0, 1)
         ]
-        for r, s, f, e in zip(raw, steered, fidelities, entropies, strict=True)
+        for b in range(len(raw))
     ]
     return [(decision, twin) for decision, twin in entries]
 
@@ -68,6 +85,7 @@ def trace_of(row: Row, seen: Seen, *, evidence: tuple[Row, Seen] | None, blocks:
     before = [f for f, _ in raw_seen.fidelities]
     after = [f for _, f in seen.fidelities]
     has_targets = bool(row.dial.targets)
+    is_gathered = len(row.prompt.blocks) < len(blocks)
     is_whole = len(raw_row.prompt.blocks) == len(blocks)
     if not is_whole:
         before = [math.nan] * len(before)
@@ -80,9 +98,17 @@ def trace_of(row: Row, seen: Seen, *, evidence: tuple[Row, Seen] | None, blocks:
         steered_fidelity=_defined_mean(after) if has_targets else None,
         target_mass=round(sum(m for name, m in zip(names, raw, strict=True) if name in row.dial.targets), DIGITS),
         entropy_bits=_rounded(max(seen.entropy_bits, 0.0)),
+        token_entropy_bits=_rounded(seen.token_entropy_bits),
+        inner_entropy_bits=_defined_mean(seen.inner_entropy_bits),
+        statuses=tuple(tuple(_status(one, is_gathered) for one in heads) for heads in seen.statuses),
         layers=tuple((_known(b), _known(a)) for b, a in zip(before, after, strict=True)) if has_targets else (),
         is_raw_from_dial_zero=evidence is not None or row.dial.value == 0.0,
     )
+
+
+def _status(index: int, is_gathered: bool) -> Status:
+    """Blocks that a hard cut kept out of the model are cut in every head, though no row shows it."""
+    return Status.APPLIED if is_gathered else tuple(Status)[index]
 
 
 def _mean(layers: Sequence[Tensor]) -> Any:

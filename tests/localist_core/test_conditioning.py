@@ -69,7 +69,7 @@ def test_floor_dial_of_the_trainer_is_that_of_the_specification(seed, value, gam
     segments = Segments(
         layout=layout_of(membership, groups),
         hidden=hidden,
-        floor=torch.tensor([floor]),
+        floor=torch.tensor([[floor]]),
         has_floor=floor > 0.0,
         has_cut=floor == 1.0,
     )

@@ -86,6 +86,29 @@ def test_dial_that_cannot_be_honoured_is_not_built(arguments, reason) -> None:
         Dial(*arguments)
 
 
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"kind": "soft"}, "expected a dial of kind floor or odds, got `soft`"),
+        ({"scope": "rows"}, "expected a scope of decision or all, got `rows`"),
+        ({"heads": frozenset()}, "at least one head to steer, got none"),
+        ({"heads": frozenset({(0, -1)})}, r"pairs of layer and head from 0 on, got `\(0, -1\)`"),
+    ],
+)
+def test_dial_of_unknown_kind_scope_or_heads_is_not_built(more, reason) -> None:
+    with pytest.raises(DialError, match=reason):
+        Dial(0.5, frozenset({"goal"}), **more)
+
+
+def test_dial_says_whether_it_reaches_the_prefix_and_whether_it_cuts_everywhere() -> None:
+    targets = frozenset({"goal"})
+    assert Dial(0.5, targets, scope="all").touches_prefix
+    assert not any(dial.touches_prefix for dial in (Dial(1.0, targets), Dial(0.0, targets, scope="all")))
+    assert Dial(1.0, targets, kind="odds").is_whole_cut
+    partial = (Dial(0.9, targets), Dial(1.0, targets, 1.0), Dial(1.0, targets, heads=frozenset({(0, 0)})))
+    assert not any(dial.is_whole_cut for dial in partial)
+
+
 def test_schedule_rises_to_its_top() -> None:
     assert [DialSchedule().at(n) for n in range(4)] == pytest.approx([0.2, 0.5, 0.8, 0.8])
     with pytest.raises(DialError, match="start <= top"):

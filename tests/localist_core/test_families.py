@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
 from localist_core.dial import Dial
 from localist_core.errors import DialError, UnsupportedModelError
+from localist_core.plan import plan_of
+from localist_core.probe import _inputs, run
+from localist_core.segments import Group
 from localist_core.shared import SharedCore
 from tests.localist_core import tiny
 
@@ -44,6 +49,28 @@ def test_family_is_steered_and_measured(family) -> None:
     assert min(after for _, after in on.trace.layers) >= 0.9 - 1e-5
     assert on.probabilities != off.probabilities
     assert ("(sink)" in on.trace.blocks) == (family == "gpt_oss")
+
+
+@pytest.mark.parametrize("family", sorted(STOCK))
+def test_entropies_are_those_of_the_eager_attention_weights(family) -> None:
+    """With soft cap, window and sink too, since the scores themselves are at hand."""
+    core, eager = SharedCore(tiny.model(family), tiny.tokenizer(), name=family), tiny.model(family)
+    eager.set_attn_implementation("eager")
+    request = tiny.request(Dial(0.0, NEAR), message="")
+    row = core._row(request, request.dial)
+    plan = plan_of([row], stock=core._stock, num_layers=3, pad_id=0, device=torch.device("cpu"))
+    with torch.inference_mode():
+        run(core._model, plan)
+        attentions = eager(**_inputs(eager, plan), output_attentions=True).attentions
+    is_inner = (plan.layout.groups[0] != Group.NEUTRAL).double()
+    for one, weights in zip(sorted(plan.measured, key=lambda one: one.layer), attentions, strict=True):
+        rows = weights[0][:, plan.rows[0, : row.num_decision_rows]].double()
+        rows = torch.cat([rows, 1.0 - rows.sum(-1, keepdim=True).clamp(max=1.0)], dim=-1)  # the sink's own share
+        inner = rows[..., :-1] * is_inner
+        inner = (inner / inner.sum(-1, keepdim=True)).nan_to_num()
+        for got, p in ((one.token_entropy_bits, rows), (one.inner_entropy_bits, inner)):
+            bits = float(-torch.xlogy(p, p).sum(-1).mean() / math.log(2.0))
+            assert float(got[0, 0]) == pytest.approx(bits, abs=2e-4)
 
 
 @pytest.mark.parametrize("family", sorted(REFUSED))

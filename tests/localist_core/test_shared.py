@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from localist_core.dial import Dial
+from localist_core.dial import Dial, Status, odds_fidelity
 from localist_core.errors import (
     DialError,
     EncodingError,
@@ -92,6 +92,48 @@ def test_depth_schedule_raises_the_floor_with_the_layer(core) -> None:
     (choice,) = core.decide([tiny.request(Dial(0.95, tiny.TARGETS, gamma=3.0))])
     for layer, (_, after) in enumerate(choice.trace.layers):
         assert after >= 0.95 * ((layer + 1) / 3) ** 3 - 1e-5
+
+
+def test_status_says_of_each_head_what_the_dial_did(core) -> None:
+    some = frozenset({(0, 1), (2, 3)})
+    dials = (0.0, 1e-9, 1.0, Dial(0.95, tiny.TARGETS, kind="odds", heads=some))
+    off, met, cut, masked = (core.decide([tiny.request(dial)])[0].trace.statuses for dial in dials)
+    assert off == ((Status.OFF,) * 4,) * 3
+    assert met == ((Status.MET,) * 4,) * 3
+    assert cut == ((Status.APPLIED,) * 4,) * 3
+    assert {(a, b) for a, heads in enumerate(masked) for b, one in enumerate(heads) if one is Status.APPLIED} == some
+
+
+def test_odds_dial_raises_the_fidelity_of_the_first_layer_no_further_than_its_formula(core) -> None:
+    """The formula is concave in the raw fidelity, so a mean over heads and rows lies below the formula of the mean."""
+    (weak,), (strong,) = (core.decide([tiny.request(Dial(v, tiny.TARGETS, kind="odds"))]) for v in (1e-9, 0.9))
+    assert weak.trace.layers[0][1] == pytest.approx(weak.trace.layers[0][0], abs=1e-5)
+    raw, steered = strong.trace.layers[0]
+    assert raw < steered < odds_fidelity(raw, 0.9)
+
+
+def test_head_that_is_not_steered_keeps_its_bits(core) -> None:
+    """One layer steered in one head: below it everything is stock, and in it all other heads are."""
+    plain, dialled = (
+        scores(core, [tiny.request(dial, message="")])[1]
+        for dial in (Dial(0.0, tiny.TARGETS), Dial(0.9, tiny.TARGETS, heads=frozenset({(1, 2)})))
+    )
+    for before, after in zip(plain.measured[:2], dialled.measured[:2], strict=True):
+        assert torch.equal(before.heads, after.heads)
+    assert not torch.equal(plain.measured[2].heads, dialled.measured[2].heads)
+    assert dialled.measured[1].statuses.tolist() == [[0, 0, 2, 0]]
+
+
+@pytest.mark.parametrize(("place", "reason"), [((3, 0), "of layers 0 to 2"), ((1, 4), "heads 0 to 3 of layer 1")])
+def test_head_that_the_model_does_not_have_is_refused(core, place, reason) -> None:
+    with pytest.raises(DialError, match=reason):
+        core.decide([tiny.request(Dial(0.5, tiny.TARGETS, heads=frozenset({(0, 0), place})))])
+
+
+def test_cut_in_some_heads_only_still_reads_untrusted_blocks(localist) -> None:
+    some = Dial(1.0, tiny.TARGETS, heads=frozenset({(0, 0)}))
+    one, other = (localist.decide([tiny.request(some, message=m)])[0] for m in ("car says go", "stop " * 9))
+    assert one.probabilities != other.probabilities
 
 
 def test_evidence_equals_a_pass_at_dial_zero(core) -> None:
