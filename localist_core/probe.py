@@ -8,18 +8,22 @@ model, masses must be those of its eager attention, and a cut block must not rea
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from transformers.utils import logging as transformers_logging
 
 from localist_core.attention import NAME
 from localist_core.blocks import Block, BlockKind, Prompt, Trust
 from localist_core.dial import Dial
 from localist_core.encoding import Encoding
 from localist_core.errors import DialError, UnsupportedModelError
+from localist_core.family import Family, family_of
 from localist_core.plan import Plan, Row, plan_of
 
 if TYPE_CHECKING:
@@ -27,6 +31,25 @@ if TYPE_CHECKING:
 
 SIZES = (5, 8, 6, 3)
 """Tokens of the probe's schema, observation, message and decision."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probed:
+    """What the probe found of a model that it lets through."""
+
+    family: Family
+    stock: str
+    """The family's own attention, `sdpa` or `eager`."""
+    calls_per_layer: int
+    """How often each layer called the attention function in one forward."""
+    has_sinks: bool
+    """Whether heads have a sink logit without a key."""
+    logit_difference: float
+    """Largest difference of a logit at dial 0 to the stock model's."""
+    mass_difference: float
+    """Largest difference of a block's mass to that of the family's eager attention, over all layers."""
+    cut_difference: float
+    """Largest change of a logit of the decision when the text of a block that is cut off changes."""
 
 
 def run(model: PreTrainedModel, plan: Plan, cache: Cache | None = None) -> Tensor:
@@ -59,11 +82,8 @@ def run(model: PreTrainedModel, plan: Plan, cache: Cache | None = None) -> Tenso
 
 
 @torch.inference_mode()
-def probe(model: PreTrainedModel) -> str:
+def probe(model: PreTrainedModel) -> Probed:
     """Try the model and leave it set to our attention.
-
-    Returns:
-        The name of its stock attention, `sdpa` or `eager`.
 
     Raises:
         UnsupportedModelError: with the family's name and the reason.
@@ -91,21 +111,29 @@ def probe(model: PreTrainedModel) -> str:
     called = sorted(one.layer for one in plain.measured)
     if called != list(range(num_layers)):
         raise _refusal(model, f"{len(set(called))} of {num_layers} layers called the attention function once")
-    difference = float((logits - expected).abs().max())
-    if not difference <= (0.0 if model.device.type == "cpu" else tolerance * scale):
-        raise _refusal(model, f"its logits at dial 0 differ from the stock model's by {difference:.1e}")
+    logit_difference = float((logits - expected).abs().max())
+    if not logit_difference <= (0.0 if model.device.type == "cpu" else tolerance * scale):
+        raise _refusal(model, f"its logits at dial 0 differ from the stock model's by {logit_difference:.1e}")
     if attentions is None or any(weights is None for weights in attentions):
         raise _refusal(model, "it shows no eager attention to compare with")
-    _compare_masses(model, plain, attentions, tolerance)
+    mass_difference = _compare_masses(model, plain, attentions, tolerance)
     try:
         cut = plan(*(_row(model, Dial(1.0, frozenset({"observation"})), message) for message in (1, 2)))
         one, other = run(model, cut)
     except DialError as error:
         raise _refusal(model, f"its window is too small to steer ({error})") from error
-    difference = float((one - other).abs().max())
-    if not difference <= tolerance * scale:
-        raise _refusal(model, f"a block that is cut off still moves the decision by {difference:.1e}")
-    return str(stock)
+    cut_difference = float((one - other).abs().max())
+    if not cut_difference <= tolerance * scale:
+        raise _refusal(model, f"a block that is cut off still moves the decision by {cut_difference:.1e}")
+    return Probed(
+        family=family_of(model),
+        stock=str(stock),
+        calls_per_layer=len(called) // num_layers,
+        has_sinks=plain.measured[0].raw.shape[-1] > plain.layout.membership.shape[-1],
+        logit_difference=logit_difference,
+        mass_difference=mass_difference,
+        cut_difference=cut_difference,
+    )
 
 
 def _tried(model: PreTrainedModel, plan: Plan) -> Tensor:
@@ -115,8 +143,9 @@ def _tried(model: PreTrainedModel, plan: Plan) -> Tensor:
         raise _refusal(model, f"it cannot call another attention function ({type(error).__name__})") from error
 
 
-def _compare_masses(model: PreTrainedModel, plan: Plan, attentions: tuple[Tensor, ...], tolerance: float) -> None:
-    blocks = plan.layout.membership.shape[-1]
+def _compare_masses(model: PreTrainedModel, plan: Plan, attentions: tuple[Tensor, ...], tolerance: float) -> float:
+    """The largest difference; refuses the model where it is too large."""
+    blocks, largest = plan.layout.membership.shape[-1], 0.0
     for one in plan.measured:
         weights = attentions[one.layer].float().mean(1)
         of_rows = weights.gather(1, plan.rows[..., None].expand(-1, -1, weights.shape[-1]))
@@ -124,6 +153,8 @@ def _compare_masses(model: PreTrainedModel, plan: Plan, attentions: tuple[Tensor
         difference = float((masses - one.raw[:, 0, :blocks]).abs().max())
         if not difference <= tolerance:
             raise _refusal(model, f"its eager attention differs from ours by {difference:.1e} in layer {one.layer}")
+        largest = max(largest, difference)
+    return largest
 
 
 def _inputs(model: PreTrainedModel, plan: Plan) -> dict[str, Any]:
@@ -156,10 +187,14 @@ def _row(model: PreTrainedModel, dial: Dial, message: int, *, is_short: bool = F
 
 
 def _set(model: PreTrainedModel, name: str) -> None:
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity(logging.ERROR)  # what it would warn of is judged right below
     try:
         model.set_attn_implementation(name)
     except (ValueError, KeyError, ImportError) as error:
         raise _refusal(model, f"its attention cannot be exchanged ({type(error).__name__})") from error
+    finally:
+        transformers_logging.set_verbosity(verbosity)
     if model.config._attn_implementation != name:
         raise _refusal(model, "its attention cannot be exchanged")
 

@@ -47,9 +47,13 @@ class SharedCore:
         own_config(model)
         self._model = model
         model.train(False)
-        self._stock = probe(model)
+        self.probed = probe(model)
+        """What the load-time probe saw."""
+        self._stock = self.probed.stock
         self._tokenizer = tokenizer
         self._encoder = encoder_of(tokenizer)
+        self.is_chat = tokenizer.chat_template is not None
+        """Whether prompts pass through the tokenizer's chat template."""
         self._longest = int(getattr(model.config.get_text_config(), "max_position_embeddings", 0)) or 1 << 30
         self._scorer = Scorer(model, stock=self._stock, pad_id=tokenizer.pad_token_id or 0)
         self._citer = self._citer_of(model)
@@ -131,6 +135,15 @@ class SharedCore:
         with self._lock:
             (scored,) = self._scorer.score([self._row(request, request.dial)])
         return masses_at_options(request, scored, self._word_id)
+
+    def scored(self, requests: Sequence[Request]) -> tuple[Scored, ...]:
+        """What the model makes of the decision rows of each request, as `decide` reads it.
+
+        Raises:
+            CoreError: of any request, for all.
+        """
+        with self._lock:
+            return tuple(self._scorer.score([self._row(request, request.dial) for request in requests]))
 
     def _row(self, request: Request, dial: Dial, *, cut: str | None = None, has_twin: bool = False) -> Row:
         """Encode a request under a dial.

@@ -44,6 +44,11 @@ def seed_argument(command: argparse.ArgumentParser) -> None:
 def core_arguments(command: argparse.ArgumentParser) -> None:
     """Which model, where, in which number format; read with `core_config`."""
     command.add_argument("--model", type=Path, metavar="DIR", help="model directory (default: the core that ships)")
+    place_arguments(command)
+
+
+def place_arguments(command: argparse.ArgumentParser) -> None:
+    """`--device`, `--dtype`, `--threads`."""
     command.add_argument("--device", default="auto", help="auto (CUDA where torch sees it), cpu or cuda:N")
     command.add_argument("--dtype", choices=DTYPES, default="auto", help="number format of the core")
     command.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads of the core (default 1)")
