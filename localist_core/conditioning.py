@@ -87,9 +87,9 @@ class Steering:
     rest: Tensor
     """(batch, 1, 1, key) bool."""
     values: Tensor
-    """(batch,) float32: the dial of each lesson, in [0, 1]; 0 = off, 1 = the rest is cut."""
+    """(batch, 1, row) float32: the dial of the lesson that decides there, in [0, 1]; 0 = off, 1 = the rest is cut."""
     gammas: Tensor
-    """(batch,) float32."""
+    """(batch, 1, row) float32."""
     notes: bool = False
     """Whether attention is noted; costs several passes over the weights."""
     leaks: list[Tensor] = field(default_factory=list)
@@ -105,7 +105,7 @@ class Steering:
         `mask` (batch, 1, query, key) is added later by the caller: here it tells what is visible.
         """
         asked = self.conditioning
-        values = (self.values * ((layer + 1) / num_layers) ** self.gammas)[:, None, None]
+        values = self.values * ((layer + 1) / num_layers) ** self.gammas
         needs = asked.leak_weight > 0.0 or asked.margin_weight > 0.0 or asked.dial == "floor"
         if needs:
             visible = mask[:, :, self.first :] > FORBIDDEN / 2
@@ -125,7 +125,7 @@ class Steering:
         if asked.dial == "floor":
             shift = (L_S - L_R - torch.logit(values)).clamp(max=0.0).detach()  # logit(0) = -inf gives 0
         else:
-            shift = torch.log1p(-values).expand(-1, scores.shape[1], self.decides.shape[-1])
+            shift = torch.log1p(-values).expand(-1, scores.shape[1], -1)
         shift = torch.where(values < 1.0, shift, FORBIDDEN).clamp(min=FORBIDDEN)
         shift = torch.where(self.decides, shift, 0.0)
         scores[:, :, self.first :] += (shift[..., None] * self.rest).to(scores.dtype)

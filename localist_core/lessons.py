@@ -91,14 +91,17 @@ class LessonSource(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Lessons as tensors, padded on the right."""
+    """Lessons as tensors, padded on the right; a row holds one lesson, or several that are packed."""
 
     ids: Tensor
     """(batch, position)."""
     kinds: Tensor
     positions: Tensor
     mask: Tensor
-    """Added to attention scores: causality, padding and a plain dial; (batch, 1, query, key), bfloat16."""
+    """Added to attention scores: causality, padding, other lessons of the row and a plain dial;
+    (batch, 1, query, key), bfloat16."""
+    followed: Tensor
+    """(batch, position) bool: tokens that another of the same lesson follows."""
     rows: Tensor
     """Flat indices of the supervised tokens."""
     answers: list[tuple[int, ...]]
@@ -109,12 +112,26 @@ class Batch:
 
 
 def collate(
-    lessons: Sequence[Lesson], rng: Random, dialled: float, device: str, *, conditioning: Conditioning = PLAIN
+    lessons: Sequence[Lesson],
+    rng: Random,
+    dialled: float,
+    device: str,
+    *,
+    conditioning: Conditioning = PLAIN,
+    pack_tokens: int | None = None,
 ) -> Batch:
     """Lessons as a batch; each with chance `dialled` gets a dial lambda drawn evenly from [0, 1).
 
     The plain dial of training is the odds dial: log(1 - lambda) is added to the rest's scores on the decision rows
     (framework, section 3), because where the floor dial bites its gradient does not train raw fidelity.
+
+    Args:
+        lessons: in the order in which the batch lists their rows and answers.
+        rng: draws the dials, and nothing else.
+        dialled: share of lessons under a dial, in [0, 1].
+        device: where the tensors go.
+        conditioning: which dial, and what is asked of the attention.
+        pack_tokens: several lessons share a row of at most so many tokens (see `seats_of`); None = a row for each.
 
     Raises:
         DialError: a lesson under a dial without decision rows, or without a target that its decision sees.
@@ -123,16 +140,18 @@ def collate(
     for _ in lessons:
         values.append(rng.random() if rng.random() < dialled else 0.0)
         gammas.append(rng.choice(conditioning.gammas) if len(conditioning.gammas) > 1 else conditioning.gammas[0])
+    seats = seats_of(lessons, pack_tokens)
     if conditioning.is_plain:
-        return _padded(lessons, values, None, device)
-    return _padded(lessons, [0.0] * len(lessons), steering_of(lessons, values, gammas, conditioning, device), device)
+        return _padded(lessons, seats, values, None, device)
+    steering = steering_of(lessons, values, gammas, conditioning, device, seats=seats)
+    return _padded(lessons, seats, [0.0] * len(lessons), steering, device)
 
 
 def batch_at(lessons: Sequence[Lesson], value: float, gamma: float, conditioning: Conditioning, device: str) -> Batch:
     """Lessons as a batch under one dial, in [0, 1], whose attention is noted by layer."""
     values, gammas = [value] * len(lessons), [gamma] * len(lessons)
     steering = steering_of(lessons, values, gammas, conditioning, device, notes=True)
-    return _padded(lessons, [0.0] * len(lessons), steering, device)
+    return _padded(lessons, seats_of(lessons), [0.0] * len(lessons), steering, device)
 
 
 def steering_of(
@@ -142,27 +161,35 @@ def steering_of(
     conditioning: Conditioning,
     device: str,
     *,
+    seats: Sequence[Seat] | None = None,
     notes: bool = False,
 ) -> Steering:
-    """Which rows of a batch are steered, and how far."""
-    width = width_of(lessons)
+    """Which rows of a batch are steered, and how far; each lesson has a row of its own unless seats say otherwise."""
+    seats = seats_of(lessons) if seats is None else seats
+    num_rows, width = _shape(lessons, seats)
     starts = [lesson.first_decision_row for lesson in lessons]
     anchors = [
         lesson.anchor_rows if lesson.anchor_rows is not None else range(start, len(lesson.ids))
         for lesson, start in zip(lessons, starts, strict=True)
     ]
-    first = min([*starts, *(row for rows in anchors for row in rows)])
-    decides, anchored = (torch.zeros(len(lessons), width - first, dtype=torch.bool) for _ in range(2))
-    targets, rest = (torch.zeros(len(lessons), width, dtype=torch.bool) for _ in range(2))
-    for index, (lesson, start) in enumerate(zip(lessons, starts, strict=True)):
-        size = len(lesson.ids)
+    first = min(
+        seat.offset + row for seat, start, rows in zip(seats, starts, anchors, strict=True) for row in (start, *rows)
+    )
+    decides, anchored = (torch.zeros(num_rows, width - first, dtype=torch.bool) for _ in range(2))
+    dials, exponents = (torch.zeros(num_rows, width - first) for _ in range(2))
+    targets, rest = (torch.zeros(num_rows, width, dtype=torch.bool) for _ in range(2))
+    for index, (lesson, seat, start) in enumerate(zip(lessons, seats, starts, strict=True)):
         of_target = lesson.targets
         if values[index] > 0.0 and not any(of_target[: start + 1]):
             raise DialError("expected a target that the first decision row sees, got a lesson with none")
-        decides[index, start - first : size - first] = True
-        anchored[index, [row - first for row in anchors[index]]] = True
-        targets[index, :size] = torch.tensor(of_target)
-        rest[index, :size] = torch.tensor(lesson.is_rest)
+        own = slice(seat.offset, seat.offset + len(lesson.ids))
+        deciding = slice(max(0, own.start + start - first), own.stop - first)
+        decides[seat.row, deciding] = True
+        dials[seat.row, deciding] = values[index]
+        exponents[seat.row, deciding] = gammas[index]
+        anchored[seat.row, [own.start + row - first for row in anchors[index]]] = True
+        targets[seat.row, own] = torch.tensor(of_target)
+        rest[seat.row, own] = torch.tensor(lesson.is_rest)
     return Steering(
         conditioning=conditioning,
         first=first,
@@ -170,52 +197,107 @@ def steering_of(
         anchored=anchored[:, None].to(device),
         targets=targets[:, None, None].to(device),
         rest=rest[:, None, None].to(device),
-        values=torch.tensor(values, device=device),
-        gammas=torch.tensor(gammas, device=device),
+        values=dials[:, None].to(device),
+        gammas=exponents[:, None].to(device),
         notes=notes,
     )
 
 
-def _padded(lessons: Sequence[Lesson], values: Sequence[float], steering: Steering | None, device: str) -> Batch:
-    width = width_of(lessons)
-    shape = len(lessons), width
-    ids, kinds, positions = (torch.zeros(shape, dtype=torch.long) for _ in range(3))
-    mask = torch.full((width, width), FORBIDDEN).triu(1).repeat(len(lessons), 1, 1)
-    for row, lesson in enumerate(lessons):
-        size = len(lesson.ids)
-        ids[row, :size] = torch.tensor(lesson.ids)
-        kinds[row, :size] = torch.tensor(lesson.kinds)
-        positions[row, :size] = torch.tensor(lesson.positions)
-        if values[row] > 0.0:
-            shift = max(math.log1p(-values[row]), FORBIDDEN)
-            mask[row, lesson.first_decision_row : size, :size] += torch.tensor(lesson.is_rest) * shift
-    rows = torch.tensor([number * width + row for number, lesson in enumerate(lessons) for row in lesson.rows])
+def _padded(
+    lessons: Sequence[Lesson],
+    seats: Sequence[Seat],
+    values: Sequence[float],
+    steering: Steering | None,
+    device: str,
+) -> Batch:
+    num_rows, width = _shape(lessons, seats)
+    ids, kinds, positions = (torch.zeros(num_rows, width, dtype=torch.long) for _ in range(3))
+    mask = torch.full((width, width), FORBIDDEN).triu(1).repeat(num_rows, 1, 1)
+    followed = torch.zeros(num_rows, width, dtype=torch.bool)
+    for lesson, seat, value in zip(lessons, seats, values, strict=True):
+        own = slice(seat.offset, seat.offset + len(lesson.ids))
+        ids[seat.row, own] = torch.tensor(lesson.ids)
+        kinds[seat.row, own] = torch.tensor(lesson.kinds)
+        positions[seat.row, own] = torch.tensor(lesson.positions)
+        followed[seat.row, own.start : own.stop - 1] = True
+        mask[seat.row, own.start :, : own.start] = FORBIDDEN  # nobody looks back beyond its own lesson
+        if value > 0.0:
+            shift = max(math.log1p(-value), FORBIDDEN)
+            deciding = slice(own.start + lesson.first_decision_row, own.stop)
+            mask[seat.row, deciding, own] += torch.tensor(lesson.is_rest) * shift
+    starts = [seat.row * width + seat.offset for seat in seats]
+    rows = [start + row for lesson, start in zip(lessons, starts, strict=True) for row in lesson.rows]
     return Batch(
         ids=ids.to(device),
         kinds=kinds.to(device),
         positions=positions.to(device),
         mask=mask[:, None].to(device, torch.bfloat16),
-        rows=rows.to(device),
+        followed=followed.to(device),
+        rows=torch.tensor(rows).to(device),
         answers=[right for lesson in lessons for right in lesson.answers],
         weights=torch.tensor([weight for lesson in lessons for weight in lesson.weights], device=device),
         steering=steering,
     )
 
 
-def width_of(lessons: Sequence[Lesson]) -> int:
-    """Tokens of the padded batch."""
-    return -(-max(len(lesson.ids) for lesson in lessons) // ALIGNED) * ALIGNED
+# Rows
 
 
-def grouped(lessons: Sequence[Lesson], batch_tokens: int) -> list[list[Lesson]]:
-    """Lessons of like length together, at most `batch_tokens` in each group when padded to its longest.
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Where a lesson stands in its batch."""
 
-    A lesson longer than that makes a group of its own; `collate` pads a little further, to a multiple of `ALIGNED`.
+    row: int
+    offset: int
+    """Index of its first token in the row."""
+
+
+def seats_of(lessons: Sequence[Lesson], pack_tokens: int | None = None) -> list[Seat]:
+    """A seat for each lesson: a row of its own, or packed whole into rows of at most `pack_tokens` tokens.
+
+    Packed lessons see nothing of each other, and each keeps its own positions. The longest lesson is seated first, each
+    in the first row that has room (first-fit decreasing); one that is longer than `pack_tokens` has a row of its own.
+    """
+    if pack_tokens is None:
+        return [Seat(row, 0) for row in range(len(lessons))]
+    seats: dict[int, Seat] = {}
+    taken: list[int] = []
+    for index in sorted(range(len(lessons)), key=lambda each: (-len(lessons[each].ids), each)):
+        size = len(lessons[index].ids)
+        row = next((row for row, used in enumerate(taken) if used + size <= pack_tokens), len(taken))
+        if row == len(taken):
+            taken.append(0)
+        seats[index] = Seat(row, taken[row])
+        taken[row] += size
+    return [seats[index] for index in range(len(lessons))]
+
+
+def width_of(lessons: Sequence[Lesson], seats: Sequence[Seat] | None = None) -> int:
+    """Tokens of each row of the padded batch."""
+    seats = seats_of(lessons) if seats is None else seats
+    longest = max(seat.offset + len(lesson.ids) for lesson, seat in zip(lessons, seats, strict=True))
+    return -(-longest // ALIGNED) * ALIGNED
+
+
+def _shape(lessons: Sequence[Lesson], seats: Sequence[Seat]) -> tuple[int, int]:
+    return 1 + max(seat.row for seat in seats), width_of(lessons, seats)
+
+
+def grouped(lessons: Sequence[Lesson], batch_tokens: int, *, pack_tokens: int | None = None) -> list[list[Lesson]]:
+    """The lessons of each batch.
+
+    Lessons of like length stand together, at most `batch_tokens` in each group when padded to its longest. With packing
+    they keep the order in which they came, and a group has at most `batch_tokens` tokens without padding. A lesson
+    longer than that makes a group of its own; `collate` pads a little further, to a multiple of `ALIGNED`.
     """
     groups: list[list[Lesson]] = [[]]
-    for lesson in sorted(lessons, key=lambda one: len(one.ids)):
-        if groups[-1] and (len(groups[-1]) + 1) * len(lesson.ids) > batch_tokens:
+    used = 0
+    for lesson in sorted(lessons, key=lambda one: len(one.ids)) if pack_tokens is None else lessons:
+        size = len(lesson.ids)
+        used = (len(groups[-1]) + 1) * size if pack_tokens is None else used + size
+        if groups[-1] and used > batch_tokens:
             groups.append([])
+            used = size
         groups[-1].append(lesson)
     return groups
 

@@ -30,12 +30,21 @@ class LocalistConfig(Qwen3Config):  # type: ignore[no-untyped-call] # the librar
     """Coordinates of the residual stream reserved for each kind of block; 0 = none reserved."""
     num_kinds: int = len(PROMPT_ORDER)
     """Kinds of block, in the order of `PROMPT_ORDER`."""
+    grouped_norm: bool = False
+    """Whether the norm before attention treats each localist subspace, and the shared coordinates, on their own."""
     pointer_head: list[int] | None = None
     """Layer and head that rest, at an option, on the rule that forbids it (see pointer.py); None = not known."""
 
 
 def small_config(
-    vocab_size: int, *, layers: int = 4, width: int = 128, heads: int = 8, hidden: int = 384, block_width: int = 4
+    vocab_size: int,
+    *,
+    layers: int = 4,
+    width: int = 128,
+    heads: int = 8,
+    hidden: int = 384,
+    block_width: int = 4,
+    grouped_norm: bool = False,
 ) -> LocalistConfig:
     """The configuration of a small core: many small heads, tied embeddings, full attention in every layer."""
     return LocalistConfig(
@@ -49,11 +58,35 @@ def small_config(
         max_position_embeddings=4096,
         tie_word_embeddings=True,
         block_width=block_width,
+        grouped_norm=grouped_norm,
         bos_token_id=None,
         eos_token_id=None,
         pad_token_id=0,
         use_cache=False,
     )
+
+
+class GroupedRMSNorm(nn.Module):
+    """RMSNorm over each localist subspace, and over the shared coordinates, apart: groups do not scale each other.
+
+    One norm over all coordinates makes what attention reads of one group depend on the size of every other.
+    """
+
+    def __init__(self, config: LocalistConfig) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(config.hidden_size))
+        self._kinds, self._width, self._epsilon = config.num_kinds, config.block_width, config.rms_norm_eps
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Normalise (..., width) in float32, and give it back in its own type."""
+        reserved = self._kinds * self._width
+        parts = hidden.float()
+        groups = self._normed(parts[..., :reserved].view(*parts.shape[:-1], self._kinds, self._width)).flatten(-2)
+        normed = torch.cat([groups, self._normed(parts[..., reserved:])], -1)
+        return self.weight * normed.to(hidden.dtype)
+
+    def _normed(self, values: Tensor) -> Tensor:
+        return values * torch.rsqrt(values.square().mean(-1, keepdim=True) + self._epsilon)
 
 
 class LocalistForCausalLM(Qwen3PreTrainedModel, GenerationMixin):  # type: ignore[no-untyped-call] # likewise
@@ -65,6 +98,9 @@ class LocalistForCausalLM(Qwen3PreTrainedModel, GenerationMixin):  # type: ignor
     def __init__(self, config: LocalistConfig) -> None:
         super().__init__(config)
         self.model = Qwen3Model(config)
+        if config.grouped_norm and config.block_width > 0:
+            for layer in cast(Any, self.model.layers):
+                layer.input_layernorm = GroupedRMSNorm(config)
         self.kind_embedding = nn.Embedding(config.num_kinds, config.hidden_size)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self.post_init()  # type: ignore[no-untyped-call]
