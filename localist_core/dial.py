@@ -100,18 +100,28 @@ class DialSchedule:
     """Added for each violation, >= 0."""
     top: float = 0.8
     """Highest dial, in [start, 1]."""
+    gamma: float = 0.0
+    """Depth exponent of every dial, see `Dial.gamma`."""
+    kind: DialKind = "floor"
+    heads: frozenset[tuple[int, int]] | None = None
+    """Heads that are steered, see `Dial.heads`; None = all."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.start <= self.top <= 1.0:
             raise DialError(f"expected 0 <= start <= top <= 1, got start `{self.start}` and top `{self.top}`")
         if not (self.step >= 0.0 and math.isfinite(self.step)):
             raise DialError(f"expected a step of 0 or more, got `{self.step}`")
+        Dial(0.0, gamma=self.gamma, kind=self.kind, heads=self.heads)  # refuses what no dial can have
 
     def at(self, violations: int) -> float:
         """The dial after this many violations (0, 1, ...)."""
         if violations < 0:
             raise DialError(f"expected 0 or more violations, got `{violations}`")
         return min(self.top, self.start + self.step * violations)
+
+    def dial(self, violations: int, targets: frozenset[str]) -> Dial:
+        """The dial setting after this many violations, on these target blocks."""
+        return Dial(self.at(violations), targets, self.gamma, kind=self.kind, heads=self.heads)
 
 
 def layer_floor(value: float, layer: int, num_layers: int, gamma: float) -> float:

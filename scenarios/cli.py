@@ -75,6 +75,9 @@ def parser() -> argparse.ArgumentParser:
         help=f"switch a part off: {', '.join(Part)}; repeatable",
     )
     run.add_argument(
+        "--profile", type=Path, metavar="FILE", help="heads, dials and targets, made by `localist profile` or `tune`"
+    )
+    run.add_argument(
         "--out", type=Path, metavar="DIR", help="run directory (default runs/NAME-SEED, the first free one)"
     )
     run.set_defaults(command=_run)
@@ -126,11 +129,11 @@ def is_users(error: Exception) -> bool:
     from agents.recording.errors import RecordingError
     from localist_core.errors import CoreError
     from scenarios.scenario import ScenarioError
+    from scenarios.setting import SettingError
     from symbolic import DomainError, RuleError
 
-    return isinstance(
-        error, ConfigError | RecordingError | CoreError | ScenarioError | DomainError | RuleError | MessagingError
-    )
+    ours = ConfigError, SettingError, RecordingError, CoreError, ScenarioError, DomainError, RuleError, MessagingError
+    return isinstance(error, ours)
 
 
 def _complain(line: str, code: Exit = Exit.USAGE) -> Exit:
@@ -143,6 +146,7 @@ def _run(arguments: argparse.Namespace) -> Exit:
     from scenarios.report.summary import summarise
     from scenarios.report.table import print_summary
     from scenarios.run import run
+    from scenarios.setting import Setting
 
     config = RunConfig(
         scenario=arguments.scenario,
@@ -151,6 +155,7 @@ def _run(arguments: argparse.Namespace) -> Exit:
         core=core_config(arguments),
         bus=BusConfig(kind=arguments.bus, broker=arguments.broker),
         without=parts_of(arguments.without),
+        setting=None if arguments.profile is None else Setting.load(arguments.profile),
     )
     with LiveProgress.open(config) as progress:
         path = run(config, out=arguments.out, watch=progress.show)

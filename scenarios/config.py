@@ -12,6 +12,8 @@ from typing import Any, Literal, get_args
 
 from pydantic import JsonValue
 
+from scenarios.setting import Setting, setting_of_json
+
 Dtype = Literal["auto", "float32", "bfloat16"]
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 
@@ -93,8 +95,12 @@ class RunConfig:
     bus: BusConfig = field(default_factory=BusConfig)
     without: frozenset[Part] = frozenset()
     """Parts switched off."""
+    setting: Setting | None = None
+    """Heads, dials and targets that were measured for the core; None = as the roles say, in all heads."""
 
     def __post_init__(self) -> None:
+        if self.setting is not None and Part.DIAL in self.without:
+            raise ConfigError("expected --profile or --without dial, got both; a profile says how the dial is set")
         if not 0 <= self.seed < 2**31:
             raise ConfigError(f"expected a seed from 0 to 2147483647, got `{self.seed}`; correct --seed")
         if self.episodes < 1:
@@ -113,6 +119,7 @@ class RunConfig:
             "core": {**asdict(self.core), "model": str(self.core.model) if self.core.model else None},
             "bus": self.bus.to_json(),
             "without": [part.value for part in sorted(self.without)],
+            "setting": None if self.setting is None else self.setting.settings(),
         }
 
     @staticmethod
@@ -123,7 +130,7 @@ class RunConfig:
             ConfigError: something else.
         """
         try:
-            core, bus = dict(values["core"]), dict(values["bus"])
+            core, bus, setting = dict(values["core"]), dict(values["bus"]), values["setting"]
             model = Path(core.pop("model")) if core["model"] else core.pop("model")
             return RunConfig(
                 scenario=values["scenario"],
@@ -132,6 +139,7 @@ class RunConfig:
                 core=CoreConfig(model=model, **core),
                 bus=BusConfig(**bus),
                 without=parts_of(values["without"]),
+                setting=None if setting is None else setting_of_json(setting, "the recorded settings"),
             )
         except (KeyError, TypeError) as error:
             raise ConfigError(

@@ -24,11 +24,11 @@ from agents.deciding.prompting import (
     Grounding,
     Injection,
     Message,
+    Resting,
     Style,
     applying_lines,
     render,
     resting_on,
-    resting_on_injections,
 )
 from localist_core.blocks import NEUTRAL_KINDS, PROMPT_ORDER, Prompt
 from localist_core.encoding import Encoder
@@ -107,11 +107,9 @@ class Case:
             style=style or self.style,
         )
 
-    def targets(self, prompt: Prompt) -> frozenset[str]:
+    def targets(self, prompt: Prompt, resting: Resting = Resting.TRUSTED) -> frozenset[str]:
         """The target blocks of the dial for the case's own injections."""
-        if self.injections:
-            return resting_on_injections(prompt, self.words, self.injections)
-        return resting_on(prompt)
+        return resting_on(prompt, self.words, self.facts, self.injections, resting)
 
     def allowed(self) -> tuple[int, ...]:
         """Indices of the actions that no rule forbids."""

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from agents.deciding import Detail, Grounding, Injection, Ladder, Situation, Style, decide
-from agents.deciding.prompting import resting_on_injections
+from agents.deciding import Detail, Grounding, Injection, Ladder, Resting, Situation, Style, decide
+from agents.deciding.prompting import resting_on
 from agents.recording.events import Rung
 from localist_core import BlockKind, Choice, Core, CoreError, Dial, DialSchedule, Prompt, Request
 from scenarios.curriculum import Case, Difficulty, cases
@@ -142,7 +142,10 @@ def first_try(
     return _arm(core, asked, name, request)
 
 
-def injected(core: Core, asked: Sequence[Question], name: str, detail: Detail, schedule: DialSchedule) -> Arm:
+def injected(
+    core: Core, asked: Sequence[Question], name: str, detail: Detail, schedule: DialSchedule,
+    resting: Resting = Resting.TRUSTED,
+) -> Arm:  # fmt: skip
     """Answers after the rule that forbids the most wanted action was injected, whatever the core said first.
 
     Args:
@@ -151,6 +154,7 @@ def injected(core: Core, asked: Sequence[Question], name: str, detail: Detail, s
         name: of the arm.
         detail: how much the injection tells.
         schedule: the dial after one violation is taken from it.
+        resting: which blocks that dial holds the answer to.
     """
 
     def request(question: Question) -> Request:
@@ -160,9 +164,8 @@ def injected(core: Core, asked: Sequence[Question], name: str, detail: Detail, s
         wanted = case.goal[0]
         injections = (Injection(rule=case.forbidding[wanted][0], action=wanted, allowed=shown),)
         prompt = case.prompt(Style(detail=detail), injections)
-        value = schedule.at(1)
-        targets = resting_on_injections(prompt, case.words, injections)
-        return _request(question, prompt, Dial(value, targets) if value else Dial.off())
+        targets = resting_on(prompt, case.words, case.facts, injections, resting)
+        return _request(question, prompt, schedule.dial(1, targets))
 
     return _arm(core, asked, name, request)
 
@@ -313,6 +316,14 @@ def examine(core: Core, count: int, *, progress: Callable[[str], None] = lambda 
         injected(core, refused, begin("injection: + allowed range"), Detail.RANGE, SCHEDULE),
         injected(core, refused, begin("injection: + wrong range"), Detail.WRONG_RANGE, SCHEDULE),
         injected(core, refused, begin("injection: sentence + numbers, no dial"), Detail.NUMBERS, NO_DIAL),
+        injected(
+            core,
+            refused,
+            begin("injection: sentence + numbers, dial on what it restates"),
+            Detail.NUMBERS,
+            SCHEDULE,
+            Resting.RESTATED,
+        ),
     )
     noisy = questions(count, LONG, EXAM_SEED + 2)
     quiet = [replace(question, case=replace(question.case, messages=())) for question in noisy]

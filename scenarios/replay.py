@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from agents.recording.errors import ReplayError, TraceError
@@ -27,14 +28,7 @@ def replay(path: Path) -> str | None:
     if not isinstance(recorded.end, End) or recorded.end.status != "complete":
         raise TraceError(f"expected a complete run in `{path}`, got one that was cut short; replay a whole one")
     settings = RunConfig.from_json(recorded.header.config)
-    config = RunConfig(
-        scenario=settings.scenario,
-        seed=settings.seed,
-        episodes=settings.episodes,
-        core=settings.core,
-        bus=BusConfig(),
-        without=settings.without,
-    )
+    config = replace(settings, bus=BusConfig())
     core = RecordedCore(recorded)
     with tempfile.TemporaryDirectory(prefix="localist-replay-") as folder:
         try:

@@ -19,7 +19,7 @@ from pydantic import JsonValue
 from agents.deciding.agent import Agent
 from agents.deciding.decide import Ladder, unreadable
 from agents.deciding.decision import Decision
-from agents.deciding.prompting import Style
+from agents.deciding.prompting import Resting, Style
 from agents.messaging import (
     Bus,
     BusDownError,
@@ -135,7 +135,7 @@ def run(
 
     Raises:
         KeyboardInterrupt: Ctrl-C; the message says where the closed record lies.
-        ScenarioError, CoreError, MessagingError, RecordingError, ConfigError: the user's input, in one line.
+        ScenarioError, CoreError, MessagingError, RecordingError, ConfigError, SettingError: the user's input.
     """
     scenario = load(config.scenario)
     world = scenario.world()
@@ -143,6 +143,8 @@ def run(
         for agent in world.possible_agents:
             scenario.role_of(agent)
         core = core or load_core(config.core)
+        if config.setting is not None:
+            config.setting.check(core.capabilities)
         header = header or header_of(config, scenario, core.capabilities, world.possible_agents)
         path = out or free_path(RUNS, f"{scenario.name}-{config.seed}")
         asyncio.run(_perform(config, scenario, world, core, header, path, watch, rechecks or Rechecks()))
@@ -330,7 +332,7 @@ def agent_of(name: str, scenario: Scenario, config: RunConfig, run: str, log: Ru
         role=name.rpartition("-")[0] or name,
         rules=role.rules,
         safe_stop=role.safe_stop,
-        schedule=role.dial,
+        schedule=role.dial if config.setting is None else config.setting.schedule_for(role.dial),
         ladder=ladder_of(config, role),
         chain=log.chain(name),
         valid_s=valid_s,
@@ -345,6 +347,7 @@ def ladder_of(config: RunConfig, role: Role) -> Ladder:
         chooses=config.has(Part.CHOOSE),
         binds=config.has(Part.SHIELD),
         style=Style(has_rulebook=config.has(Part.RULES)),
+        resting=Resting.TRUSTED if config.setting is None else Resting(config.setting.targets),
     )
 
 

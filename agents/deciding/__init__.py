@@ -4,7 +4,7 @@ from agents.deciding.agent import Agent
 from agents.deciding.decide import Ask, KnockOut, Ladder, Situation, decide
 from agents.deciding.decision import Attempt, Decision, record_of
 from agents.deciding.lexicon import Lexicon, LexiconError, lexicon
-from agents.deciding.prompting import Detail, Grounding, Injection, Message, Style, render
+from agents.deciding.prompting import Detail, Grounding, Injection, Message, Resting, Style, render
 
 __all__ = [
     "Agent",
@@ -19,6 +19,7 @@ __all__ = [
     "Lexicon",
     "LexiconError",
     "Message",
+    "Resting",
     "Situation",
     "Style",
     "decide",

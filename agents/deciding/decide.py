@@ -17,11 +17,11 @@ from agents.deciding.prompting import (
     Detail,
     Injection,
     Message,
+    Resting,
     Style,
     applying_lines,
     render,
     resting_on,
-    resting_on_injections,
 )
 from agents.recording.events import Fault, FaultKind, Rung
 from localist_core import BlockKind, Choice, CoreError, Dial, DialSchedule, Request
@@ -48,6 +48,8 @@ class Ladder:
     max_age_s: float = 1.0
     """An observation older than this many seconds is stale: straight to the safe stop."""
     style: Style = field(default_factory=Style)
+    resting: Resting = Resting.TRUSTED
+    """Which blocks the dial holds a decision to."""
 
     def __post_init__(self) -> None:
         """Refuse budgets that would leave a decision without a question or an observation without an age."""
@@ -132,7 +134,7 @@ async def decide(here: Situation, ask: Ask, ladder: Ladder, knock_out: KnockOut 
 def question(
     here: Situation, facts: Facts, injections: tuple[Injection, ...], num_violations: int, ladder: Ladder
 ) -> Request:
-    """The next question to the core; the dial rises with the violations, on the injections and what they restate."""
+    """The next question to the core; the dial rises with the violations."""
     prompt = render(
         here.words,
         facts,
@@ -142,13 +144,12 @@ def question(
         messages=here.messages,
         style=ladder.style,
     )
-    targets = resting_on_injections(prompt, here.words, injections) if injections else resting_on(prompt)
-    value = here.schedule.at(num_violations) if ladder.dials else 0.0
+    targets = resting_on(prompt, here.words, facts, injections, ladder.resting)
     return Request(
         agent=here.agent,
         prompt=prompt,
         actions=here.words.actions,
-        dial=Dial(value, targets),
+        dial=here.schedule.dial(num_violations, targets) if ladder.dials else Dial(0.0, targets),
         evidence=bool(injections),
     )
 

@@ -49,6 +49,18 @@ class Detail(StrEnum):
     """And the forbidden actions, called allowed: only to measure how much a core trusts the range."""
 
 
+class Resting(StrEnum):
+    """Which blocks a decision should rest on: the target set of the dial."""
+
+    TRUSTED = "trusted"
+    """Role, goal, observation, the whole rulebook, and what was injected: everything but what others say."""
+    APPLYING = "applying"
+    """The same without the rules that forbid nothing in the perceived state."""
+    RESTATED = "restated"
+    """After an injection only what it speaks of: the injections, the rules that they restate, and the observation.
+    Measured to cost a sixth of the answers: the other rules are what the next action may break (docs/figures.md)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Style:
     """How prompts are rendered; the defaults are what the shipped core was trained for."""
@@ -186,13 +198,37 @@ def applying_lines(words: Lexicon, facts: Facts, rule: int, action: int) -> list
     return [part for part in named if Truth.NO not in ground(part.line, facts)]
 
 
-def resting_on(prompt: Prompt) -> frozenset[str]:
-    """Target blocks of a first proposal: role, goal, observation and the rulebook."""
-    kinds = (BlockKind.ROLE, BlockKind.GOAL, BlockKind.OBSERVATION, BlockKind.RULEBOOK)
-    return frozenset(prompt.names(*kinds))
+def resting_on(
+    prompt: Prompt, words: Lexicon, facts: Facts, injections: Sequence[Injection], resting: Resting
+) -> frozenset[str]:
+    """Names of the target blocks of a decision: they follow from facts, rules and injections, never from text.
+
+    Args:
+        prompt: rendered from the others.
+        words: slots of the rule set.
+        facts: what the agent perceives.
+        injections: violated rules in the prompt.
+        resting: which blocks are wanted.
+    """
+    injected = frozenset(prompt.names(BlockKind.INJECTION))
+    trusted = injected.union(prompt.names(BlockKind.ROLE, BlockKind.GOAL, BlockKind.OBSERVATION))
+    rulebook = frozenset(prompt.names(BlockKind.RULEBOOK))
+    match resting:
+        case Resting.TRUSTED:
+            return trusted | rulebook
+        case Resting.APPLYING:
+            return trusted | (rulebook & _applying(words, facts))
+        case Resting.RESTATED if injections:
+            restated = rulebook & {words.rules[injection.rule] for injection in injections}
+            return injected.union(restated, prompt.names(BlockKind.OBSERVATION))
+        case Resting.RESTATED:
+            return trusted | rulebook
 
 
-def resting_on_injections(prompt: Prompt, words: Lexicon, injections: Sequence[Injection]) -> frozenset[str]:
-    """Target blocks after an injection: the injections, the rules they restate, and the observation."""
-    names = {*prompt.names(BlockKind.INJECTION, BlockKind.OBSERVATION), *(words.rules[i.rule] for i in injections)}
-    return frozenset(names & set(prompt.names()))
+def _applying(words: Lexicon, facts: Facts) -> frozenset[str]:
+    """Slots of the rules that forbid some action in the perceived state, or may forbid it."""
+    return frozenset(
+        slot
+        for slot, parts in zip(words.rules, words.line_texts, strict=True)
+        if any(Truth.NO not in ground(part.line, facts) for part in parts)
+    )

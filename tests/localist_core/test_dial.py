@@ -113,3 +113,13 @@ def test_schedule_rises_to_its_top() -> None:
     assert [DialSchedule().at(n) for n in range(4)] == pytest.approx([0.2, 0.5, 0.8, 0.8])
     with pytest.raises(DialError, match="start <= top"):
         DialSchedule(start=0.9, top=0.8)
+
+
+def test_schedule_gives_dials_of_its_own_kind_depth_and_heads() -> None:
+    heads, targets = frozenset({(0, 1), (2, 3)}), frozenset({"goal"})
+    schedule = DialSchedule(start=0.1, step=0.2, gamma=3.0, kind="odds", heads=heads)
+    assert schedule.dial(2, targets) == Dial(0.5, targets, 3.0, kind="odds", heads=heads)
+    with pytest.raises(DialError, match="at least one head"):
+        DialSchedule(heads=frozenset())
+    with pytest.raises(DialError, match="depth exponent"):
+        DialSchedule(gamma=-1.0)

@@ -116,7 +116,7 @@ def test_recorded_attempt_says_what_was_asked_and_answered() -> None:
     assert [violation.name for violation in first.verdict.violations] == ["red"]
     assert (first.verdict.outcome, first.verdict.action) == ("unsafe", "A3")
     assert (second.chosen, second.injections, second.dial.value) == ("A1", ("I1",), 0.5)
-    assert second.dial.targets == ("I1", "R2", "observation")
+    assert set(second.dial.targets) == {*first.dial.targets, "I1"}
     assert (second.probabilities, second.margin) == ((0.75, 0.0, 0.25), 0.5)
     assert second.verdict == decided.verdict
     assert decided.verdict.facts_sha256 == RED.sha256

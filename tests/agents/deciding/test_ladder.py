@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from agents.deciding import Decision, Detail, Message, Style
+from agents.deciding import Decision, Detail, Message, Resting, Style
 from agents.recording.events import Rung
 from localist_core import CoreError, Dial, DialSchedule, Request
 from symbolic import Outcome
@@ -101,20 +101,26 @@ def test_without_dial_it_stays_at_zero_and_targets_are_still_measured() -> None:
     assert all(request.dial.targets for request in ask.requests)
 
 
-def test_targets_move_from_all_rules_to_what_was_injected() -> None:
+@pytest.mark.parametrize(
+    ("resting", "after"),
+    [
+        (Resting.TRUSTED, {"role", "goal", "observation", "R1", "R2", "R3", "R4", "I1"}),
+        (Resting.APPLYING, {"role", "goal", "observation", "R2", "I1"}),
+        (Resting.RESTATED, {"observation", "R2", "I1"}),
+    ],
+)
+def test_injection_joins_the_targets_that_the_ladder_asks_for(resting: Resting, after: set[str]) -> None:
     ask = Asked(by_turns(GO, STOP))
-    settle(situation(RED), ask)
-    assert [request.dial.targets for request in ask.requests] == [
-        {"role", "goal", "observation", "R1", "R2", "R3", "R4"},
-        {"observation", "R2", "I1"},
-    ]
+    settle(situation(RED), ask, resting=resting)
+    first = after - {"I1"} if resting is Resting.APPLYING else {"role", "goal", "observation", "R1", "R2", "R3", "R4"}
+    assert [request.dial.targets for request in ask.requests] == [first, after]
 
 
 def test_without_rulebook_only_the_injection_tells_the_rule() -> None:
     ask = Asked(by_turns(GO, STOP))
     settle(situation(RED), ask, style=Style(has_rulebook=False))
     assert ask.requests[1].prompt.names("rulebook") == ()
-    assert ask.requests[1].dial.targets == {"observation", "I1"}
+    assert ask.requests[1].dial.targets == {"role", "goal", "observation", "I1"}
 
 
 def test_evidence_is_asked_for_only_after_injections() -> None:

@@ -10,8 +10,20 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.deciding import Attempt, Decision, Detail, Ladder, Lexicon, Message, Situation, Style, lexicon, render
-from agents.deciding.prompting import resting_on, resting_on_injections
+from agents.deciding import (
+    Attempt,
+    Decision,
+    Detail,
+    Ladder,
+    Lexicon,
+    Message,
+    Resting,
+    Situation,
+    Style,
+    lexicon,
+    render,
+)
+from agents.deciding.prompting import resting_on
 from agents.recording.events import Rung
 from localist_core import BlockKind, Choice, CoreError, Prompt, Request, Trust
 from localist_core.blocks import DECISION_KINDS, NEUTRAL_KINDS
@@ -19,6 +31,7 @@ from localist_core.core import choice_of
 from scenarios.curriculum import (
     Case,
     Difficulty,
+    forbidden_by,
     random_case,
     random_facts,
     random_lexicon,
@@ -257,7 +270,9 @@ def test_no_message_changes_any_other_block(world: World, messages: list[Message
     plain = render(case.words, case.facts, case.goal, role="car")
     said = render(case.words, case.facts, case.goal, role="car", messages=messages)
     assert said.without(said.names(BlockKind.MESSAGE)) == plain
-    assert resting_on(said) == resting_on(plain)
+    for resting in Resting:
+        targets = [resting_on(prompt, case.words, case.facts, (), resting) for prompt in (plain, said)]
+        assert targets[0] == targets[1]
 
 
 @given(WORLDS, DETAILS)
@@ -273,13 +288,21 @@ def test_injection_restates_only_lines_of_its_rule_that_apply(world: World, deta
 
 
 @given(WORLDS)
-def test_injections_rest_on_themselves_their_rules_and_the_observation(world: World) -> None:
+def test_target_sets_are_what_they_say_and_each_lies_in_the_trusted_one(world: World) -> None:
     case = world.case()
     for style in (Style(), Style(has_rulebook=False)):
         prompt = case.prompt(style)
-        restated = {case.words.rules[injection.rule] for injection in case.injections} if style.has_rulebook else set()
-        expected = {"observation", *restated, *prompt.names(BlockKind.INJECTION)}
-        assert resting_on_injections(prompt, case.words, case.injections) == expected
+        book = set(prompt.names(BlockKind.RULEBOOK))
+        restated = book & {case.words.rules[injection.rule] for injection in case.injections}
+        firing = book & {case.words.rules[rule] for rules in forbidden_by(case.words, case.facts) for rule in rules}
+        found = {one: resting_on(prompt, case.words, case.facts, case.injections, one) for one in Resting}
+        common = {"role", "goal", "observation", *prompt.names(BlockKind.INJECTION)} & set(prompt.names())
+        assert found[Resting.TRUSTED] == common | book
+        assert found[Resting.APPLYING] == common | firing
+        if case.injections:
+            assert found[Resting.RESTATED] == {"observation", *restated, *prompt.names(BlockKind.INJECTION)}
+        else:
+            assert found[Resting.RESTATED] == found[Resting.TRUSTED]
 
 
 @given(WORLDS)
