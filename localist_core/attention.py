@@ -1,7 +1,7 @@
 """The attention function and the mask function that transformers calls in our models; nothing else registers any.
 
 All rows go through the family's own attention. Beside it the few decision rows are attended again block by block
-(`segments.packed`), which gives exact masses; and where a dial or a cut is set, and only there, that result replaces
+(`Plan.backend`), which gives exact masses; and where a dial or a cut is set, and only there, that result replaces
 theirs. So at dial 0 the logits are those of the stock model, bit for bit.
 
 The mask function returns a `Carry`, which transformers hands on untouched: what the mask is made of, from which the
@@ -25,10 +25,11 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from localist_core.backend import Reader
 from localist_core.conditioning import Steering
 from localist_core.errors import DialError, UnsupportedModelError
 from localist_core.plan import Measured, Plan
-from localist_core.segments import Attended, Group, Layout, Segments, entropy_bits, packed
+from localist_core.segments import Attended, Group, Layout, Segments, entropy_bits
 
 NAME = "localist_blocks"
 """The implementation's name; a model loaded or set to it calls `attend`."""
@@ -114,13 +115,13 @@ def attend(
             torch.cat([before.to(own).expand(len(own), -1, -1, -1), own], dim=2)
             for before, own in zip(plan.prefix[layer], (key, value), strict=True)
         )
-    stock_mask, hidden, layout = _masks(plan, attention_mask)
+    stock_mask, hidden, layout, read = _masks(plan, attention_mask)
     arguments = {"scaling": scaling, "dropout": dropout, **kwargs}
     output, weights = _stock(module, plan.stock)(module, query, key, value, stock_mask, **arguments)
     if not plan.rows.shape[1]:
         return output, weights
     floor = _floor(plan, layer, query.shape[1])
-    attended = packed(
+    attended = read(
         query.gather(2, plan.rows[:, None, :, None].expand(-1, query.shape[1], -1, query.shape[3])),
         key,
         value,
@@ -163,9 +164,9 @@ def _floor(plan: Plan, layer: int, num_heads: int) -> Tensor:
     return floor * torch.tensor(is_steered, device=floor.device)
 
 
-def _masks(plan: Plan, carry: Carry) -> tuple[Tensor | None, Tensor, Layout]:
-    """The mask for the family's own attention, what is hidden from the decision rows, (batch, 1, row, key), and the
-    layout of the keys, all for the keys that this kind of layer has.
+def _masks(plan: Plan, carry: Carry) -> tuple[Tensor | None, Tensor, Layout, Reader]:
+    """The mask for the family's own attention, what is hidden from the decision rows, (batch, 1, row, key), the layout
+    of the keys, and what attends for the rows, all for the keys that this kind of layer has.
     """
     known = plan.masks.get(id(carry))
     if known is None:
@@ -180,9 +181,10 @@ def _masks(plan: Plan, carry: Carry) -> tuple[Tensor | None, Tensor, Layout]:
             visible, layout = _taken(visible, slots), layout.taken(slots)
         own = carry.mask(plan.stock) if plan.is_plain else _own_mask(plan, carry, slots)
         # The carry is kept with its masks, so that its id stays its own.
-        known = (carry, own, ~visible, layout)
+        hidden = ~visible
+        known = (carry, own, hidden, layout, plan.backend.reader(layout, hidden))
         plan.masks[id(carry)] = known
-    return known[1], known[2], known[3]
+    return known[1], known[2], known[3], known[4]
 
 
 def _slots(plan: Plan, carry: Carry) -> Tensor | None:

@@ -103,15 +103,22 @@ def device_of(name: str) -> torch.device:
     return device
 
 
-def fingerprint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:
-    """`MODEL-PLATFORM`: hashes of weights, configuration and vocabulary, and of what computes with them."""
+def fingerprint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, backend: str = "packed") -> str:
+    """`MODEL-PLATFORM`: hashes of weights, configuration and vocabulary, and of what computes with them.
+
+    Args:
+        model: on its device.
+        tokenizer: of the model.
+        backend: name of what attends for the decision rows.
+    """
     of_model = hashlib.sha256(json.dumps(model.config.to_diff_dict(), sort_keys=True, default=str).encode())
     of_model.update(json.dumps(sorted(tokenizer.get_vocab().items())).encode())
     for name, weight in sorted(model.state_dict().items()):
         of_model.update(name.encode())
         of_model.update(weight.detach().contiguous().flatten().view(torch.uint8).cpu().numpy().tobytes())
     device = torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else platform.machine()
-    parts = (torch.__version__, transformers.__version__, device, str(model.dtype))
+    parts = [torch.__version__, transformers.__version__, device, str(model.dtype)]
+    parts += [] if backend == "packed" else [backend]
     return f"{of_model.hexdigest()[:16]}-{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:8]}"
 
 

@@ -17,6 +17,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from localist_core.backend import PACKED, Backend, Reader
 from localist_core.blocks import NEUTRAL_KINDS, PROMPT_ORDER, Prompt
 from localist_core.choice import Trie
 from localist_core.dial import Dial, layer_floor
@@ -146,7 +147,9 @@ class Plan:
     """The family's own attention for all other rows: `sdpa` or `eager`."""
     measured: list[Measured] = field(default_factory=list)
     """Filled by the attention function, one entry for each layer in the order of the calls."""
-    masks: dict[int, tuple[object, Tensor | None, Tensor, Layout]] = field(default_factory=dict)
+    backend: Backend = PACKED
+    """What attends for the decision rows."""
+    masks: dict[int, tuple[object, Tensor | None, Tensor, Layout, Reader]] = field(default_factory=dict)
     """Cache of the attention function: the masks of each kind of layer."""
     prefix: Sequence[tuple[Tensor, Tensor]] = ()
     """For each layer keys and values, (1 or batch, kv head, prefix token, width), rotated and normalised as the layer
@@ -194,6 +197,7 @@ def plan_of(
     cached: int = 0,
     side: Literal["left", "right"] = "right",
     keeps: bool = False,
+    backend: Backend = PACKED,
 ) -> Plan:
     """Lay rows of one canonical shape out as a batch.
 
@@ -208,6 +212,7 @@ def plan_of(
         cached: slots that the cache of transformers has filled (`get_seq_length()`, never its capacity).
         side: where the padding stands, both among the cached slots and among the fed tokens.
         keeps: see `Plan.keeps`.
+        backend: see `Plan.backend`.
 
     Raises:
         RequestError: a row with more cached tokens than prefix and cache hold.
@@ -282,6 +287,7 @@ def plan_of(
         prefix=tuple(prefix),
         cached=cached,
         keeps=keeps,
+        backend=backend,
     )
 
 

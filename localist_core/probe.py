@@ -19,6 +19,7 @@ from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
 from localist_core.attention import NAME
+from localist_core.backend import PACKED, Backend
 from localist_core.blocks import Block, BlockKind, Prompt, Trust
 from localist_core.dial import Dial
 from localist_core.encoding import Encoding
@@ -82,8 +83,12 @@ def run(model: PreTrainedModel, plan: Plan, cache: Cache | None = None) -> Tenso
 
 
 @torch.inference_mode()
-def probe(model: PreTrainedModel) -> Probed:
+def probe(model: PreTrainedModel, backend: Backend = PACKED) -> Probed:
     """Try the model and leave it set to our attention.
+
+    Args:
+        model: on its device.
+        backend: what attends for the decision rows, tried with it.
 
     Raises:
         UnsupportedModelError: with the family's name and the reason.
@@ -96,7 +101,7 @@ def probe(model: PreTrainedModel) -> Probed:
     num_layers = int(model.config.get_text_config().num_hidden_layers)
 
     def plan(*rows: Row) -> Plan:
-        return plan_of(rows, stock=stock, num_layers=num_layers, pad_id=0, device=model.device)
+        return plan_of(rows, stock=stock, num_layers=num_layers, pad_id=0, device=model.device, backend=backend)
 
     tolerance = 1e-4 if model.dtype == torch.float32 else 3e-2
     plain = plan(_row(model, Dial(0.0, frozenset({"observation"})), 1), _row(model, Dial.off(), 1, is_short=True))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from localist_core.backend import PACKED, Backend
 from localist_core.choice import probabilities
 from localist_core.core import Request
 from localist_core.errors import NumericsError
@@ -40,15 +41,17 @@ class Scored:
 class Scorer:
     """Runs rows through one model. Not safe for threads: the core that owns it is."""
 
-    def __init__(self, model: PreTrainedModel, *, stock: str, pad_id: int) -> None:
+    def __init__(self, model: PreTrainedModel, *, stock: str, pad_id: int, backend: Backend = PACKED) -> None:
         """Take a model that the probe has accepted.
 
         Args:
             model: set to our attention.
             stock: the family's own attention, `sdpa` or `eager`.
             pad_id: token of the padding.
+            backend: what attends for the decision rows.
         """
         self._model = model
+        self._backend = backend
         self._stock = stock
         self._pad_id = pad_id
         self._num_layers = int(model.config.get_text_config().num_hidden_layers)
@@ -69,6 +72,7 @@ class Scorer:
             num_layers=self._num_layers,
             pad_id=self._pad_id,
             device=self._model.device,
+            backend=self._backend,
         )
         logits = run(self._model, plan).float()
         seen = seen_of(plan.measured)

@@ -165,13 +165,13 @@ def packed(
     raw_fidelity = steered_fidelity = _fidelity(L)
     bias = torch.zeros_like(raw_fidelity)
     if segments.has_floor:
-        bias = _bias(L, segments)
+        bias = bias_of(L, segments)
         tops[..., Group.REST] += bias
         L[..., Group.REST] += bias
         weights = (tops - L.logsumexp(-1, keepdim=True)).exp()
         steered, steered_fidelity = block_sums * _flat(weights, of_block), _fidelity(L)
     inside = group_sums.log() - below_sums / group_sums
-    token_entropy, inner_entropy = _entropies(weights * group_sums, inside.masked_fill(group_sums == 0.0, 0.0))
+    token_entropy, inner_entropy = entropies_of(weights * group_sums, inside.masked_fill(group_sums == 0.0, 0.0))
     return Attended(
         output=_grouped(exps * _flat(weights, layout.of_token.mT), value.shape[1], value.float()),
         raw=raw,
@@ -202,13 +202,13 @@ def rest_bias(L: Tensor, floor: Tensor, is_odds: Tensor | None = None) -> Tensor
     return torch.where(is_untouched, 0.0, torch.where(floor == 1.0, -torch.inf, bias))
 
 
-def _bias(L: Tensor, segments: Segments) -> Tensor:
+def bias_of(L: Tensor, segments: Segments) -> Tensor:
     """(batch, head, row) shift of the rest from the log-sum-exps (batch, head, row, group)."""
     is_odds = segments.is_odds
     return rest_bias(L, segments.floor[..., None], None if is_odds is None else is_odds[:, None, None])
 
 
-def _entropies(masses: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+def entropies_of(masses: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
     """Entropy over all tokens, and over those that are not neutral, in bits: H = sum_g w_g (H_g - ln w_g).
 
     Args:
@@ -266,7 +266,7 @@ def reference(
     L = torch.stack(
         [L_b.masked_fill((group_b != group)[:, None, None], -torch.inf).logsumexp(-1) for group in Group], dim=-1
     )
-    beta = _bias(L, segments)
+    beta = bias_of(L, segments)
     is_rest = (group_b == Group.REST)[:, None, None]
     shifted_b = torch.where(is_rest, L_b + beta[..., None], L_b)
     steered = shifted_b.softmax(-1)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor
 
+from localist_core.backend import Chosen, choose
 from localist_core.blocks import DECISION_KINDS, Trust
 from localist_core.chat import encoder_of
 from localist_core.choice import trie_of
@@ -38,8 +39,16 @@ CAPACITY = 1024
 class SharedCore:
     """A causal language model behind `Core`. One call runs at a time; others wait."""
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: str) -> None:
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: str, chosen: Chosen | None = None
+    ) -> None:
         """Take over a model; it then belongs to this core.
+
+        Args:
+            model: on its device.
+            tokenizer: of the model.
+            name: of the core.
+            chosen: what attends for the decision rows; None = what suits the model's device.
 
         Raises:
             UnsupportedModelError: its attention cannot be steered and measured.
@@ -47,7 +56,10 @@ class SharedCore:
         own_config(model)
         self._model = model
         model.train(False)
-        self.probed = probe(model)
+        self.chosen = choose(model.device, model.dtype) if chosen is None else chosen
+        """What attends for the decision rows, and what was tried in vain."""
+        backend = self.chosen.backend
+        self.probed = probe(model, backend)
         """What the load-time probe saw."""
         self._stock = self.probed.stock
         self._tokenizer = tokenizer
@@ -55,7 +67,7 @@ class SharedCore:
         self.is_chat = tokenizer.chat_template is not None
         """Whether prompts pass through the tokenizer's chat template."""
         self._longest = int(getattr(model.config.get_text_config(), "max_position_embeddings", 0)) or 1 << 30
-        self._scorer = Scorer(model, stock=self._stock, pad_id=tokenizer.pad_token_id or 0)
+        self._scorer = Scorer(model, stock=self._stock, pad_id=tokenizer.pad_token_id or 0, backend=backend)
         self._citer = self._citer_of(model)
         self._lock = threading.Lock()
         self.capabilities = Capabilities(
@@ -65,12 +77,18 @@ class SharedCore:
             cites=self._citer is not None,
             device=str(model.device),
             dtype=str(model.dtype).removeprefix("torch."),
-            fingerprint=fingerprint(model, tokenizer),
+            fingerprint=fingerprint(model, tokenizer, backend.name),
         )
 
     @classmethod
     def load(
-        cls, path: str | Path | None = None, *, device: str = "auto", dtype: Dtype = "auto", threads: int = 1
+        cls,
+        path: str | Path | None = None,
+        *,
+        device: str = "auto",
+        dtype: Dtype = "auto",
+        threads: int = 1,
+        backend: str = "auto",
     ) -> SharedCore:
         """Load a model from a local directory; nothing is downloaded.
 
@@ -79,11 +97,13 @@ class SharedCore:
             device: `auto` (a GPU where torch sees one), `cpu`, `cuda` or `cuda:N`.
             dtype: `auto` is float32 on the CPU and the saved type on a GPU.
             threads: CPU threads of torch, for the whole process; sums keep their order at 1.
+            backend: what attends for the decision rows: `auto` (see `backend.choose`), `packed`, `triton` or `varlen`.
 
         Raises:
             ModelMissingError: no complete model and tokenizer in the directory.
-            UnsupportedModelError: no causal language model, or its attention cannot be steered and measured.
-            RequestError: no such device.
+            UnsupportedModelError: no causal language model, or its attention cannot be steered and measured, or the
+                back end does not work there.
+            RequestError: no such device or back end.
         """
         place = device_of(device)
         torch.set_num_threads(threads)
@@ -91,7 +111,7 @@ class SharedCore:
         model, tokenizer = load(directory, dtype_on(place, dtype))
         name = "localist-small" if path is None else directory.resolve().name
         cast(torch.nn.Module, model).to(place)
-        return cls(model, tokenizer, name=name)
+        return cls(model, tokenizer, name=name, chosen=choose(place, model.dtype, backend))
 
     def decide(self, requests: Sequence[Request]) -> tuple[Choice, ...]:
         """Answer all requests, in their order; one forward for each canonical shape among them.

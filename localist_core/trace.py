@@ -30,6 +30,7 @@ class Seen:
     """(raw, steered) of each layer; NaN where undefined."""
     entropy_bits: float
     token_entropy_bits: float
+    """NaN where the back end cannot give it exactly."""
     inner_entropy_bits: list[float]
     """Of each layer; NaN where undefined."""
     statuses: list[list[int]]
@@ -98,7 +99,7 @@ def trace_of(row: Row, seen: Seen, *, evidence: tuple[Row, Seen] | None, blocks:
         steered_fidelity=_defined_mean(after) if has_targets else None,
         target_mass=round(sum(m for name, m in zip(names, raw, strict=True) if name in row.dial.targets), DIGITS),
         entropy_bits=_rounded(max(seen.entropy_bits, 0.0)),
-        token_entropy_bits=_rounded(seen.token_entropy_bits),
+        token_entropy_bits=_known(seen.token_entropy_bits),
         inner_entropy_bits=_defined_mean(seen.inner_entropy_bits),
         statuses=tuple(tuple(_status(one, is_gathered) for one in heads) for heads in seen.statuses),
         layers=tuple((_known(b), _known(a)) for b, a in zip(before, after, strict=True)) if has_targets else (),

@@ -17,7 +17,6 @@ from typing import Any, Final, Literal, NoReturn, cast
 import lark
 from pydantic import Field, create_model
 
-from symbolic.declaration import DEFAULT_PRIORITY, Declaration, RuleError, RuleKind
 from symbolic.domain import Action, DomainError, State, domain_of
 from symbolic.expression import (
     ChoiceTerm,
@@ -35,7 +34,7 @@ from symbolic.expression import (
     maximum,
     minimum,
 )
-from symbolic.rules import RuleSet
+from symbolic.rules import DEFAULT_PRIORITY, RuleError, RuleSet
 
 MAX_TEXT: Final = 1_000_000
 """A longer text is refused before it is read."""
@@ -53,9 +52,14 @@ _EXPECTED: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One rule and where it stands."""
+    """One rule as written."""
 
-    declared: Declaration
+    kind: Literal["forbid", "require"]
+    name: str
+    title: str
+    priority: int
+    source: str
+    expression: Expr
     line: int
     """First line of the rule, from 1."""
     end_line: int
@@ -92,13 +96,16 @@ def parse(
     rules: RuleSet[Any, Any] = RuleSet(document.state, document.action)
     for entry in document.entries:
         try:
-            rules.declare(entry.declared)
+            rules.add(
+                kind=entry.kind,
+                name=entry.name,
+                expression=entry.expression,
+                title=entry.title,
+                priority=entry.priority,
+                source=entry.source,
+            )
         except RuleError as error:
             raise RuleError(f"{place}:{entry.line}: {error}") from None
-    try:
-        _ = rules.rules
-    except RuleError as error:
-        raise RuleError(f"{place}: {error}") from None
     return rules
 
 
@@ -241,22 +248,20 @@ class _Reader:
         return -Fraction(str(number)) if minus else Fraction(str(number))
 
     def entry(self, tree: lark.Tree[Any]) -> Entry:
-        name, critical, priority, source, unless, overrides, title, body = tree.children
+        name, priority, source, title, body = tree.children
         rank = DEFAULT_PRIORITY if priority is None else Fraction(str(priority.children[0]))
         if rank != int(rank):
             self.fail(priority, f"expected a whole priority from 0 to 100, got `{priority.children[0]}`; round it")
-        declared = Declaration(
-            kind=cast(RuleKind, str(tree.data)),
+        return Entry(
+            kind=cast(Literal["forbid", "require"], str(tree.data)),
             name=str(name),
             title="" if title is None else unquoted(str(title)),
             priority=int(rank),
             source="" if source is None else unquoted(str(source.children[0])),
             expression=self.truth(body),
-            unless=_names(unless),
-            overrides=_names(overrides),
-            is_critical=critical is not None,
+            line=tree.meta.line,
+            end_line=tree.meta.end_line,
         )
-        return Entry(declared=declared, line=tree.meta.line, end_line=tree.meta.end_line)
 
     # Expressions
 
@@ -407,10 +412,6 @@ class _Reader:
                 self.fail(token, f"expected `state.{token}` or `action.{token}`, got `{token}`, which both have")
             self.fail(token, f"expected a field among {', '.join(sorted(names))}, got `{token}`; correct the name")
         return found
-
-
-def _names(tree: lark.Tree[Any] | None) -> tuple[str, ...]:
-    return () if tree is None else tuple(sorted({str(name) for name in tree.children}))
 
 
 def _token(tree: lark.Tree[Any]) -> lark.Token:
