@@ -1,6 +1,8 @@
 """Rules over what is perceived and done: declared once, read exactly, checked in microseconds, never guessed."""
 
 from symbolic.batch import Batch, BatchError, batch
+from symbolic.concession import Concession, concede
+from symbolic.declaration import Declaration, RuleError, RuleKind
 from symbolic.domain import (
     UNKNOWN,
     Action,
@@ -36,7 +38,7 @@ from symbolic.grounding import Line, ground, lines
 from symbolic.parsing import parse
 from symbolic.reference import MAYBE, NO, YES, Truth, numbers, truth, violated
 from symbolic.repair import distance, nearest
-from symbolic.rules import Rule, RuleError, RuleKind, RuleSet
+from symbolic.rules import Rule, RuleSet
 from symbolic.sentence import phrase, sentence
 from symbolic.text import to_text
 from symbolic.verdict import Outcome, Verdict, Violation
@@ -49,6 +51,8 @@ __all__ = [
     "Action",
     "Batch",
     "BatchError",
+    "Concession",
+    "Declaration",
     "DomainError",
     "Expr",
     "ExpressionError",
@@ -71,6 +75,7 @@ __all__ = [
     "among",
     "batch",
     "codes_of",
+    "concede",
     "distance",
     "domain_of",
     "fields",

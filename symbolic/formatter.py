@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from symbolic.declaration import RuleError
 from symbolic.domain import Action, State, domain_of
 from symbolic.parsing import read
-from symbolic.rules import DEFAULT_PRIORITY, RuleError
 from symbolic.text import joined, namer, rule_text, type_text
 
 
@@ -20,17 +20,7 @@ def formatted(
     names = namer(domain_of(document.state), domain_of(document.action))
     items = [(first, last, type_text(schema)) for schema, first, last in document.types]
     for entry in document.entries:
-        body = rule_text(
-            kind=entry.kind,
-            name=entry.name,
-            title=entry.title,
-            priority=entry.priority,
-            source=entry.source,
-            expression=entry.expression,
-            names=names,
-            default=DEFAULT_PRIORITY,
-        )
-        items.append((entry.line, entry.end_line, body))
+        items.append((entry.line, entry.end_line, rule_text(entry.declared, names)))
     items.sort()
     for line, comment in document.comments:
         if any(first <= line <= last for first, last, _ in items):

@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, NoReturn, cast
 import lark
 from pydantic import Field, create_model
 
+from symbolic.declaration import DEFAULT_PRIORITY, Declaration, RuleError, RuleKind
 from symbolic.domain import Action, DomainError, State, domain_of
 from symbolic.expression import (
     ChoiceTerm,
@@ -34,7 +35,7 @@ from symbolic.expression import (
     maximum,
     minimum,
 )
-from symbolic.rules import DEFAULT_PRIORITY, RuleError, RuleSet
+from symbolic.rules import RuleSet
 
 MAX_TEXT: Final = 1_000_000
 """A longer text is refused before it is read."""
@@ -52,14 +53,9 @@ _EXPECTED: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One rule as written."""
+    """One rule and where it stands."""
 
-    kind: Literal["forbid", "require"]
-    name: str
-    title: str
-    priority: int
-    source: str
-    expression: Expr
+    declared: Declaration
     line: int
     """First line of the rule, from 1."""
     end_line: int
@@ -96,16 +92,13 @@ def parse(
     rules: RuleSet[Any, Any] = RuleSet(document.state, document.action)
     for entry in document.entries:
         try:
-            rules.add(
-                kind=entry.kind,
-                name=entry.name,
-                expression=entry.expression,
-                title=entry.title,
-                priority=entry.priority,
-                source=entry.source,
-            )
+            rules.declare(entry.declared)
         except RuleError as error:
             raise RuleError(f"{place}:{entry.line}: {error}") from None
+    try:
+        _ = rules.rules
+    except RuleError as error:
+        raise RuleError(f"{place}: {error}") from None
     return rules
 
 
@@ -248,20 +241,22 @@ class _Reader:
         return -Fraction(str(number)) if minus else Fraction(str(number))
 
     def entry(self, tree: lark.Tree[Any]) -> Entry:
-        name, priority, source, title, body = tree.children
+        name, critical, priority, source, unless, overrides, title, body = tree.children
         rank = DEFAULT_PRIORITY if priority is None else Fraction(str(priority.children[0]))
         if rank != int(rank):
             self.fail(priority, f"expected a whole priority from 0 to 100, got `{priority.children[0]}`; round it")
-        return Entry(
-            kind=cast(Literal["forbid", "require"], str(tree.data)),
+        declared = Declaration(
+            kind=cast(RuleKind, str(tree.data)),
             name=str(name),
             title="" if title is None else unquoted(str(title)),
             priority=int(rank),
             source="" if source is None else unquoted(str(source.children[0])),
             expression=self.truth(body),
-            line=tree.meta.line,
-            end_line=tree.meta.end_line,
+            unless=_names(unless),
+            overrides=_names(overrides),
+            is_critical=critical is not None,
         )
+        return Entry(declared=declared, line=tree.meta.line, end_line=tree.meta.end_line)
 
     # Expressions
 
@@ -412,6 +407,10 @@ class _Reader:
                 self.fail(token, f"expected `state.{token}` or `action.{token}`, got `{token}`, which both have")
             self.fail(token, f"expected a field among {', '.join(sorted(names))}, got `{token}`; correct the name")
         return found
+
+
+def _names(tree: lark.Tree[Any] | None) -> tuple[str, ...]:
+    return () if tree is None else tuple(sorted({str(name) for name in tree.children}))
 
 
 def _token(tree: lark.Tree[Any]) -> lark.Token:

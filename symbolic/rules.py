@@ -17,17 +17,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar, cast, get_args
 
 from symbolic import repair, verdict
 from symbolic.compiled import Codes, compile_rules
+from symbolic.declaration import DEFAULT_PRIORITY, Declaration, RuleError, RuleKind, opposite
+from symbolic.deontic import flattened
 from symbolic.domain import Action, Facts, State, actions_of, codes_of, domain_of
 from symbolic.expression import (
     Expr,
     ExpressionError,
-    Not,
     Read,
     TruthTerm,
     demand_budget,
@@ -43,34 +44,23 @@ from symbolic.sentence import sentence
 if TYPE_CHECKING:
     from symbolic.grounding import Line
 
-RuleKind: TypeAlias = Literal["forbid", "require"]
-DEFAULT_PRIORITY: Final = 50
-
 S = TypeVar("S", bound=State)
 A = TypeVar("A", bound=Action)
 Body: TypeAlias = Callable[[S, A], bool]
-
-
-class RuleError(ValueError):
-    """A rule that cannot be read, with its place: one line, with what to correct."""
+Named: TypeAlias = str | Callable[..., Any]
+"""A rule by its name, or by the function that declared it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One declared rule, in its place in the order of its set."""
+    """One forbid or require, in its place in the order of its set."""
 
     anchor: str
     """`R1`, `R2`, ...: place in the order of priority."""
-    kind: RuleKind
-    name: str
-    title: str
-    """What people call it: the first line of the docstring."""
-    priority: int
-    """0 to 100, the more important the higher."""
-    source: str
-    """Where it comes from, such as a paragraph of law; may be empty."""
+    declared: Declaration
+    """As it was written."""
     expression: Expr
-    """What is forbidden, or what is required."""
+    """What is forbidden, or what is required, with all exceptions in it."""
     violation: Expr = field(init=False)
     """True where the rule is broken."""
     reads: tuple[Read, ...] = field(init=False, repr=False)
@@ -83,25 +73,37 @@ class Rule:
     def __post_init__(self) -> None:
         """Derive what every check and prompt needs."""
         put = object.__setattr__
-        put(self, "violation", self.expression if self.kind == "forbid" else _opposite(self.expression))
+        put(self, "violation", opposite(self.expression) if self.kind == "require" else self.expression)
         put(self, "reads", reads(self.expression))
         put(self, "sentence", sentence(self))
 
+    @property
+    def kind(self) -> Literal["forbid", "require"]:
+        return "require" if self.declared.kind == "require" else "forbid"
 
-def _opposite(expr: Expr) -> Expr:
-    return expr.arg if isinstance(expr, Not) else Not(expr)
+    @property
+    def name(self) -> str:
+        return self.declared.name
 
+    @property
+    def title(self) -> str:
+        """What people call it: the first line of the docstring."""
+        return self.declared.title
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Draft:
-    """A rule before the order of the set is known."""
+    @property
+    def priority(self) -> int:
+        """0 to 100, the more important the higher."""
+        return self.declared.priority
 
-    kind: RuleKind
-    name: str
-    title: str
-    priority: int
-    source: str
-    expression: Expr
+    @property
+    def source(self) -> str:
+        """Where it comes from, such as a paragraph of law; may be empty."""
+        return self.declared.source
+
+    @property
+    def is_critical(self) -> bool:
+        """Whether it is never given up."""
+        return self.declared.is_critical
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,7 @@ class _Sealed:
     """What is derived once from all rules."""
 
     rules: tuple[Rule, ...]
+    permits: tuple[Declaration, ...]
     sha256: str
     compiled: Callable[[Codes, Codes], list[int]]
 
@@ -127,7 +130,8 @@ class RuleSet(Generic[S, A]):
         self.actions: tuple[A, ...] = actions_of(action)
         self._codes = {id(one): codes_of(one) for one in self.actions}  # INVARIANT: self.actions keeps the ids alive
         self.decider = decider
-        self._drafts: dict[str, _Draft] = {}
+        self._drafts: dict[str, Declaration] = {}
+        self._names: dict[object, str] = {}
         self._sealed: _Sealed | None = None
 
     # Declaring
@@ -138,9 +142,21 @@ class RuleSet(Generic[S, A]):
         priority: int = DEFAULT_PRIORITY,
         source: str = "",
         id: str | None = None,  # noqa: A002
+        unless: Sequence[Named] = (),
+        overrides: Sequence[Named] = (),
+        is_critical: bool = False,
     ) -> Callable[[Body[S, A]], Body[S, A]]:
-        """Declare that what the function describes must not happen."""
-        return self._declare("forbid", priority, source, id)
+        """Declare that what the function describes must not happen.
+
+        Args:
+            priority: 0 to 100, the more important the higher.
+            source: where it comes from, such as a paragraph of law.
+            id: its name; that of the function if None.
+            unless: permits, of a higher priority, where it is out of force.
+            overrides: rules that are out of force in every state in which this one forbids something.
+            is_critical: whether it is never given up, not even where no action complies with all rules.
+        """
+        return self._declare("forbid", priority, source, id, unless, overrides, is_critical)
 
     def require(
         self,
@@ -148,21 +164,61 @@ class RuleSet(Generic[S, A]):
         priority: int = DEFAULT_PRIORITY,
         source: str = "",
         id: str | None = None,  # noqa: A002
+        unless: Sequence[Named] = (),
+        overrides: Sequence[Named] = (),
+        is_critical: bool = False,
     ) -> Callable[[Body[S, A]], Body[S, A]]:
-        """Declare that what the function describes must hold."""
-        return self._declare("require", priority, source, id)
+        """Declare that what the function describes must hold; arguments as `forbid`."""
+        return self._declare("require", priority, source, id, unless, overrides, is_critical)
+
+    def permit(
+        self,
+        *,
+        priority: int = DEFAULT_PRIORITY,
+        source: str = "",
+        id: str | None = None,  # noqa: A002
+        overrides: Sequence[Named] = (),
+    ) -> Callable[[Body[S, A]], Body[S, A]]:
+        """Declare an exception: where the condition holds, the rules that name it in `unless` are out of force.
+
+        It never forbids or forces anything itself, and defeats rules of lower priority only; arguments as `forbid`.
+        """
+        return self._declare("permit", priority, source, id, (), overrides, False)
 
     def _declare(
-        self, kind: RuleKind, priority: int, source: str, name: str | None
+        self,
+        kind: RuleKind,
+        priority: int,
+        source: str,
+        name: str | None,
+        unless: Sequence[Named],
+        overrides: Sequence[Named],
+        is_critical: bool,
     ) -> Callable[[Body[S, A]], Body[S, A]]:
         def trace(body: Body[S, A]) -> Body[S, A]:
             place = f"{PurePath(body.__code__.co_filename).name}:{body.__code__.co_firstlineno}: "
+            own = name or body.__name__
             try:
                 expression = body(cast(S, fields(self.state)), cast(A, fields(self.action)))
             except (ExpressionError, TypeError, AttributeError) as error:
-                raise RuleError(f"{place}rule `{name or body.__name__}`: {error}") from error
+                raise RuleError(f"{place}rule `{own}`: {error}") from error
             title = (body.__doc__ or "").strip().partition("\n")[0].strip()
-            self._add(kind, name or body.__name__, title, priority, source, expression, place)
+            where = f"{place}rule `{own}`: "
+            self.declare(
+                Declaration(
+                    kind=kind,
+                    name=own,
+                    title=title,
+                    priority=priority,
+                    source=source,
+                    expression=_condition(expression, where),
+                    unless=self._named(unless, where),
+                    overrides=self._named(overrides, where),
+                    is_critical=is_critical,
+                ),
+                place=place,
+            )
+            self._names[body] = own
             return body
 
         return trace
@@ -176,53 +232,71 @@ class RuleSet(Generic[S, A]):
         title: str = "",
         priority: int = DEFAULT_PRIORITY,
         source: str = "",
+        unless: Sequence[Named] = (),
+        overrides: Sequence[Named] = (),
+        is_critical: bool = False,
     ) -> None:
-        """Declare a rule from an expression: `s, a = fields(Car), fields(Drive); rules.add(...)`."""
-        self._add(kind, name, title, priority, source, expression, "")
+        """Declare a rule from an expression: `s, a = fields(Car), fields(Drive); rules.add(...)`; see `forbid`."""
+        where = f"rule `{name}`: "
+        self.declare(
+            Declaration(
+                kind=kind,
+                name=name,
+                title=title,
+                priority=priority,
+                source=source,
+                expression=_condition(expression, where),
+                unless=self._named(unless, where),
+                overrides=self._named(overrides, where),
+                is_critical=is_critical,
+            )
+        )
 
-    def _add(
-        self, kind: str, name: str, title: str, priority: int, source: str, expression: object, place: str
-    ) -> None:
-        where = f"{place}rule `{name}`: "
-        expr = expression.expr if isinstance(expression, TruthTerm) else expression
+    def declare(self, rule: Declaration, *, place: str = "") -> None:
+        """Declare a rule that is written already; `place` begins the text of errors."""
+        where = f"{place}rule `{rule.name}`: "
+        _condition(rule.expression, where)
         try:
-            if not isinstance(expr, Expr.__args__) or not is_truth(expr):
-                raise ExpressionError(
-                    f"expected a condition over the fields, got `{expression!r:.60}`; return a comparison"
-                )
-            demand_budget(expr)
-            demand_divisors(expr)
-            if not reads(expr):
-                raise ExpressionError(
-                    "expected a condition that reads a field, got a constant; compare fields with values"
-                )
+            demand_budget(rule.expression)
+            demand_divisors(rule.expression)
         except ExpressionError as error:
             raise RuleError(f"{where}{error}") from None
         if self._sealed is not None:
             raise RuleError(f"{where}expected all rules before the first use, got one after; declare it earlier")
-        if kind not in get_args(RuleKind):
-            raise RuleError(f"{where}expected kind `forbid` or `require`, got `{kind}`; use one of them")
-        if name in self._drafts or not name.isidentifier():
-            raise RuleError(f"{where}expected a new name made of letters, digits and `_`, got `{name}`; rename it")
-        if type(priority) is not int or not 0 <= priority <= 100:
+        if rule.kind not in get_args(RuleKind):
+            raise RuleError(f"{where}expected kind `forbid`, `require` or `permit`, got `{rule.kind}`; use one of them")
+        if rule.name in self._drafts or not rule.name.isidentifier():
+            raise RuleError(f"{where}expected a new name made of letters, digits and `_`, got `{rule.name}`; rename it")
+        if type(rule.priority) is not int or not 0 <= rule.priority <= 100:
             raise RuleError(
-                f"{where}expected a whole priority from 0 to 100, got `{priority!r}`; rank it in that range"
+                f"{where}expected a whole priority from 0 to 100, got `{rule.priority!r}`; rank it in that range"
             )
-        self._drafts[name] = _Draft(
-            kind=cast(RuleKind, kind),
-            name=name,
-            title=title or name.replace("_", " "),
-            priority=priority,
-            source=source,
-            expression=expr,
-        )
+        if type(rule.is_critical) is not bool or (rule.kind == "permit" and (rule.unless or rule.is_critical)):
+            raise RuleError(
+                f"{where}expected a permit without `unless` and not critical, got one; only rules are broken"
+            )
+        self._drafts[rule.name] = replace(rule, title=rule.title or rule.name.replace("_", " "))
+
+    def _named(self, others: Sequence[Named], where: str) -> tuple[str, ...]:
+        """Sorted names of rules given as names or as the functions that declared them."""
+        if isinstance(others, str):
+            raise RuleError(f"{where}expected a list of rules, got `{others}`; write `[{others}]`")
+        names = {other if isinstance(other, str) else self._names.get(other, "") for other in others}
+        if "" in names:
+            raise RuleError(f"{where}expected rules of this set, got another function; declare it here first")
+        return tuple(sorted(names))
 
     # Reading
 
     @property
     def rules(self) -> tuple[Rule, ...]:
-        """All rules, most important first, then by name."""
+        """All rules that can be broken, most important first, then by name."""
         return (self._sealed or self._seal()).rules
+
+    @property
+    def permits(self) -> tuple[Declaration, ...]:
+        """All permits, most important first, then by name."""
+        return (self._sealed or self._seal()).permits
 
     @property
     def sha256(self) -> str:
@@ -235,23 +309,21 @@ class RuleSet(Generic[S, A]):
         return (self._sealed or self._seal()).compiled
 
     def _seal(self) -> _Sealed:
-        drafts = sorted(self._drafts.values(), key=lambda draft: (-draft.priority, draft.name))
+        drafts = self._ordered()
+        flat = flattened(drafts, [codes_of(action) for action in self.actions])
+        obligations = [draft for draft in drafts if draft.kind != "permit"]
         rules = tuple(
-            Rule(
-                anchor=f"R{place}",
-                kind=draft.kind,
-                name=draft.name,
-                title=draft.title,
-                priority=draft.priority,
-                source=draft.source,
-                expression=draft.expression,
-            )
-            for place, draft in enumerate(drafts, start=1)
+            Rule(anchor=f"R{place}", declared=draft, expression=flat[draft.name])
+            for place, draft in enumerate(obligations, start=1)
         )
         compiled = compile_rules([rule.violation for rule in rules], domain_of(self.state), domain_of(self.action))
         text = _to_json(self.state, self.action, drafts)
-        self._sealed = _Sealed(rules, hashlib.sha256(text.encode()).hexdigest(), compiled)
+        permits = tuple(draft for draft in drafts if draft.kind == "permit")
+        self._sealed = _Sealed(rules, permits, hashlib.sha256(text.encode()).hexdigest(), compiled)
         return self._sealed
+
+    def _ordered(self) -> list[Declaration]:
+        return sorted(self._drafts.values(), key=lambda draft: (-draft.priority, draft.name))
 
     # Using
 
@@ -273,7 +345,7 @@ class RuleSet(Generic[S, A]):
 
     def to_json(self) -> str:
         """Canonical JSON of types and rules, version 1."""
-        return _to_json(self.state, self.action, sorted(self._drafts.values(), key=lambda d: (-d.priority, d.name)))
+        return _to_json(self.state, self.action, self._ordered())
 
     @classmethod
     def from_json(cls, text: str, state: type[S], action: type[A]) -> RuleSet[S, A]:
@@ -293,14 +365,9 @@ class RuleSet(Generic[S, A]):
         return rules
 
     def _read(self, entry: object) -> None:
-        keys = {"expression", "kind", "name", "priority", "source", "title"}
-        if (
-            not isinstance(entry, dict)
-            or set(entry) != keys
-            or not all(isinstance(entry[k], str) for k in keys - {"expression", "priority"})
-        ):
+        if not isinstance(entry, dict) or not _is_entry(entry):
             raise RuleError(
-                f"expected a rule with {', '.join(sorted(keys))}, got `{entry!r:.60}`; give the text of to_json"
+                f"expected a rule with {', '.join(sorted(_KEYS))}, got `{entry!r:.60}`; give the text of to_json"
             )
         try:
             expression = from_plain(entry["expression"], self.state, self.action)
@@ -317,17 +384,32 @@ def _schema(schema: type[State] | type[Action]) -> dict[str, object]:
     return {"fields": domain_of(schema).record(), "name": schema.__name__}
 
 
-def _to_json(state: type[State], action: type[Action], drafts: Sequence[_Draft]) -> str:
-    entries = [
-        {
-            "expression": to_plain(draft.expression),
-            "kind": draft.kind,
-            "name": draft.name,
-            "priority": draft.priority,
-            "source": draft.source,
-            "title": draft.title,
-        }
-        for draft in drafts
-    ]
+def _to_json(state: type[State], action: type[Action], drafts: Sequence[Declaration]) -> str:
+    entries = [{"expression": to_plain(draft.expression), **draft.record()} for draft in drafts]
     record = {"action": _schema(action), "rules": entries, "state": _schema(state), "version": 1}
     return json.dumps(record, sort_keys=True, separators=(",", ":"))
+
+
+_KEYS: Final = frozenset({"expression", "kind", "name", "priority", "source", "title"})
+_OPTIONAL: Final = frozenset({"unless", "overrides", "is_critical"})
+"""Written where they are not as by default."""
+
+
+def _is_entry(entry: dict[str, object]) -> bool:
+    """Whether an entry has the keys of a rule, with texts and lists of texts where they belong."""
+    lists = [entry[key] for key in ("unless", "overrides") if key in entry]
+    return (
+        set(entry) >= _KEYS >= set(entry) - _OPTIONAL
+        and all(isinstance(entry[key], str) for key in _KEYS - {"expression", "priority"})
+        and all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists)
+    )
+
+
+def _condition(given: object, where: str) -> Expr:
+    """The condition that a rule's body gave."""
+    expr = given.expr if isinstance(given, TruthTerm) else given
+    if not isinstance(expr, Expr.__args__) or not is_truth(expr):
+        raise RuleError(f"{where}expected a condition over the fields, got `{given!r:.60}`; return a comparison")
+    if not reads(expr):
+        raise RuleError(f"{where}expected a condition that reads a field, got a constant; compare fields with values")
+    return cast(Expr, expr)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
+from symbolic.declaration import DEFAULT_PRIORITY, Declaration
 from symbolic.domain import Action, Domain, FieldSpec, Kind, State, domain_of, shortest
 from symbolic.expression import (
     Arithmetic,
@@ -40,8 +41,12 @@ KEYWORDS: Final = frozenset(
         "step",
         "forbid",
         "require",
+        "permit",
+        "critical",
         "priority",
         "source",
+        "unless",
+        "overrides",
         "when",
         "that",
     }
@@ -194,19 +199,23 @@ def type_text(schema: type[State] | type[Action]) -> str:
     return f"{owner} {schema.__name__} {{\n{body}}}\n"
 
 
-def rule_text(
-    *, kind: str, name: str, title: str, priority: int, source: str, expression: Expr, names: Name, default: int
-) -> str:
+def rule_text(rule: Declaration, names: Name) -> str:
     """A rule."""
-    head = f"{kind} {name}"
-    if priority != default:
-        head += f" priority {priority}"
-    if source:
-        head += f" source {quoted(source)}"
-    if title and title != name.replace("_", " "):
-        head += f" {quoted(title)}"
-    verb = "when" if kind == "forbid" else "that"
-    return f"{head}\n  {verb} {broken(expression, names, len(verb) + 3)}\n"
+    head = f"{rule.kind} {rule.name}"
+    if rule.is_critical:
+        head += " critical"
+    if rule.priority != DEFAULT_PRIORITY:
+        head += f" priority {rule.priority}"
+    if rule.source:
+        head += f" source {quoted(rule.source)}"
+    if rule.unless:
+        head += f" unless {', '.join(rule.unless)}"
+    if rule.overrides:
+        head += f" overrides {', '.join(rule.overrides)}"
+    if rule.title and rule.title != rule.name.replace("_", " "):
+        head += f" {quoted(rule.title)}"
+    verb = "that" if rule.kind == "require" else "when"
+    return f"{head}\n  {verb} {broken(rule.expression, names, len(verb) + 3)}\n"
 
 
 def broken(expr: Expr, name: Name, indent: int) -> str:
@@ -219,26 +228,10 @@ def broken(expr: Expr, name: Name, indent: int) -> str:
 
 
 def to_text(rules: RuleSet[State, Action]) -> str:
-    """A whole rule set with its types, most important rule first."""
-    from symbolic.rules import DEFAULT_PRIORITY
-
+    """A whole rule set with its types: permits, then rules, each most important first."""
     names = namer(domain_of(rules.state), domain_of(rules.action))
-    return joined(
-        [type_text(rules.state), type_text(rules.action)],
-        [
-            rule_text(
-                kind=rule.kind,
-                name=rule.name,
-                title=rule.title,
-                priority=rule.priority,
-                source=rule.source,
-                expression=rule.expression,
-                names=names,
-                default=DEFAULT_PRIORITY,
-            )
-            for rule in rules.rules
-        ],
-    )
+    declared = [*rules.permits, *(rule.declared for rule in rules.rules)]
+    return joined([type_text(rules.state), type_text(rules.action)], [rule_text(one, names) for one in declared])
 
 
 def joined(types: Sequence[str], rules: Iterable[str]) -> str:

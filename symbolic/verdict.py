@@ -221,13 +221,17 @@ def _violation(rule: Rule, facts: Facts, chosen: tuple[int, ...]) -> Violation:
 
 
 def _fault(ruleset: RuleSet[Any, Any], facts: object, action: object, error: Exception) -> Verdict:
+    try:
+        rules, ruleset_sha256 = ruleset.rules, ruleset.sha256
+    except ValueError:  # rules that contradict each other, such as overrides in a circle: `error` says so
+        rules, ruleset_sha256 = (), ""
     return Verdict(
         outcome=Outcome.UNDECIDED,
         violations=(),
-        undecided=tuple(rule.anchor for rule in ruleset.rules),
+        undecided=tuple(rule.anchor for rule in rules),
         action=action if isinstance(action, Action) else None,
         facts_sha256=_hash_if_possible(facts),
-        ruleset_sha256=ruleset.sha256,
+        ruleset_sha256=ruleset_sha256,
         reason=_text(error),
     )
 

@@ -30,6 +30,7 @@ CONFINED = {
     "matplotlib": ("scenarios/*.py",),
     "highway_env": ("scenarios/intersection/*.py",),
     "lark": ("symbolic/parsing.py",),
+    "networkx": ("symbolic/*.py", "agents/recording/*.py", "scenarios/*.py"),
     "triton": ("localist_core/*.py",),
     "xgrammar": ("localist_core/*.py",),
     "rich": ("scenarios/cli.py", "scenarios/report/*.py"),

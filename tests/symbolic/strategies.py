@@ -146,17 +146,25 @@ def truths(sources: list[Read], depth: int = 2) -> st.SearchStrategy[Expr]:
 
 
 conditions = truths(ALL_READS).filter(lambda expr: bool(reads(expr)))
+permitted = truths(ALL_READS, 1).filter(lambda expr: bool(reads(expr)))
 state_conditions = truths(STATE_READS).filter(lambda expr: bool(reads(expr)))
 
 
 @st.composite
 def rule_sets(draw: st.DrawFn, most: int = 4) -> RuleSet[Plant, Operate]:
+    """Rules, some with permits as exceptions, some that override earlier ones."""
     rules = RuleSet(Plant, Operate)
+    permits = [f"permit_{index}" for index in range(draw(st.sampled_from([0, 0, 1, 2])))]
+    for name in permits:
+        rules.add(kind="permit", name=name, priority=100, expression=draw(permitted))
     for index, expression in enumerate(draw(st.lists(conditions, min_size=1, max_size=most))):
+        earlier = [f"rule_{other}" for other in range(index)]
         rules.add(
             kind=draw(st.sampled_from(["forbid", "require"])),
             name=f"rule_{index}",
-            priority=draw(st.integers(0, 100)),
+            priority=draw(st.integers(0, 99)),
             expression=expression,
+            unless=draw(st.sets(st.sampled_from(permits))) if permits else (),
+            overrides=draw(st.sets(st.sampled_from(earlier), max_size=1)) if permits and earlier else (),
         )
     return rules

@@ -87,7 +87,7 @@ def test_bad_body_is_an_error_with_its_place(body: Callable[[Any, Any], Any], me
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "permit"}, "rule `r`: expected kind `forbid` or `require`, got `permit`; use one of them"),
+        ({"kind": "allow"}, "rule `r`: expected kind `forbid`, `require` or `permit`, got `allow`; use one of them"),
         ({"name": "r 1"}, "rule `r 1`: expected a new name made of letters, digits and `_`, got `r 1`; rename it"),
         ({"name": "close_on_alarm"}, "rule `close_on_alarm`: expected a new name made of letters, digits and `_`, got `close_on_alarm`; rename it"),
         ({"priority": 101}, "rule `r`: expected a whole priority from 0 to 100, got `101`; rank it in that range"),
