@@ -1,4 +1,4 @@
-"""The dial while a core learns or is examined, and what may be asked of its attention: margin and raw fidelity.
+"""The dial while a core learns or is examined, and what may be asked of its attention: margin, raw fidelity, focus.
 
 Unlike the dial at inference (`segments.py`), gradients flow through it. The shift of the rest is detached: where the
 floor bites, F' = lambda whatever the scores are, and a shift with a gradient would train nothing (framework, 4).
@@ -34,19 +34,28 @@ class Conditioning:
     leak_weight: float = 0.0
     """Weight of the raw leak loss, >= 0: the mean of -log F over layers, heads and decision rows that see both targets
     and rest. F is read from the scores before the shift, dial or not."""
+    focus_weight: float = 0.0
+    """Weight of the focus loss, >= 0: the mean entropy, in nats, of attention with the rest cut off, over layers, heads
+    and decision rows. It is what dial 1 would leave; the scores of the rest get no gradient from it."""
     heads: tuple[tuple[int, int], ...] = ()
-    """(layer, head) of which margin and leak are asked; empty = of all."""
+    """(layer, head) of which margin, leak and focus are asked; empty = of all."""
 
     def __post_init__(self) -> None:
         if not self.gammas or not all(gamma >= 0.0 and math.isfinite(gamma) for gamma in self.gammas):
             raise ValueError(f"expected depth exponents of 0 or more, got `{self.gammas}`")
-        if not (self.margin_weight >= 0.0 and self.leak_weight >= 0.0):
-            raise ValueError(f"expected weights of 0 or more, got `{self.margin_weight}` and `{self.leak_weight}`")
+        weights = self.margin_weight, self.leak_weight, self.focus_weight
+        if not all(weight >= 0.0 for weight in weights):
+            raise ValueError(f"expected weights of 0 or more, got `{weights}`")
 
     @property
     def is_plain(self) -> bool:
         """The odds dial, equal in all layers, and no loss on attention: an additive mask holds all of it."""
-        return self.dial == "odds" and self.gammas == (0.0,) and self.margin_weight == 0.0 and self.leak_weight == 0.0
+        return self.dial == "odds" and self.gammas == (0.0,) and not self.asks
+
+    @property
+    def asks(self) -> bool:
+        """Whether anything is asked of the attention itself."""
+        return self.margin_weight > 0.0 or self.leak_weight > 0.0 or self.focus_weight > 0.0
 
 
 PLAIN = Conditioning()
@@ -96,6 +105,8 @@ class Steering:
     """Mean -log F of each layer that is asked."""
     margins: list[Tensor] = field(default_factory=list)
     """Mean hinge of each layer that is asked."""
+    entropies: list[Tensor] = field(default_factory=list)
+    """Mean entropy without the rest of each layer that is asked."""
     noted: list[Noted] = field(default_factory=list)
     """One for each layer, in order."""
 
@@ -106,8 +117,7 @@ class Steering:
         """
         asked = self.conditioning
         values = self.values * ((layer + 1) / num_layers) ** self.gammas
-        needs = asked.leak_weight > 0.0 or asked.margin_weight > 0.0 or asked.dial == "floor"
-        if needs:
+        if asked.asks or asked.dial == "floor":
             visible = mask[:, :, self.first :] > FORBIDDEN / 2
             own = scores[:, :, self.first :].float()
             is_target, is_rest = self.targets & visible, self.rest & visible
@@ -120,6 +130,9 @@ class Steering:
                 low = own.masked_fill(~is_target, -FORBIDDEN).amin(-1)
                 high = own.masked_fill(~is_rest, FORBIDDEN).amax(-1)
                 self._keep(self.margins, (asked.margin - low + high).relu(), both & self.anchored, layer)
+            if asked.focus_weight > 0.0:
+                log_kept = own.masked_fill(self.rest | ~visible, FORBIDDEN).log_softmax(-1)
+                self._keep(self.entropies, -(log_kept.exp() * log_kept).sum(-1), self.decides, layer)
         if not bool((self.values > 0.0).any()):
             return scores
         if asked.dial == "floor":
@@ -134,15 +147,16 @@ class Steering:
     @torch.no_grad()
     def note(self, raw: Tensor, weights: Tensor) -> None:
         """Note one layer from weights (batch, head, row, key) without and with the dial, rows counted from `first`."""
-        raw, weights = raw.double(), weights.double()
         decides = self.decides.expand(weights.shape[:3])
-        targets, rest = self.targets.double(), self.rest.double()
-        before_S, before_R = (raw * targets).sum(-1)[decides], (raw * rest).sum(-1)[decides]
-        m_S, m_R = (weights * targets).sum(-1)[decides], (weights * rest).sum(-1)[decides]
+        lesson = decides.nonzero()[:, 0]
+        raw, weights = raw[decides].double(), weights[decides].double()
+        targets, rest = self.targets[lesson, 0, 0].double(), self.rest[lesson, 0, 0].double()
+        before_S, before_R = (raw * targets).sum(-1), (raw * rest).sum(-1)
+        m_S, m_R = (weights * targets).sum(-1), (weights * rest).sum(-1)
         inside = m_S + m_R
         defined = (before_S + before_R > 0.0) & (inside > 0.0)
         plogp = torch.xlogy(weights, weights)
-        of_inside = (plogp * (targets + rest)).sum(-1)[decides]
+        of_inside = (plogp * (targets + rest)).sum(-1)
         inner = (inside.log() - of_inside / inside)[defined]
         self.noted.append(
             Noted(
@@ -153,19 +167,20 @@ class Steering:
                 raw_target_mass=float(before_S.sum()),
                 target_mass=float(m_S.sum()),
                 neutral_mass=float((1.0 - inside).sum()),
-                entropy_bits=float(-plogp.sum(-1)[decides].sum() / math.log(2.0)),
+                entropy_bits=float(-plogp.sum() / math.log(2.0)),
                 inner_entropy_bits=float(inner.sum() / math.log(2.0)),
             )
         )
 
     def loss(self) -> Tensor | None:
-        """Weighted margin and leak losses; None if none is asked."""
+        """Weighted margin, leak and focus losses; None if none is asked."""
         asked = self.conditioning
-        parts = [
-            weight * torch.stack(kept).mean()
-            for weight, kept in ((asked.margin_weight, self.margins), (asked.leak_weight, self.leaks))
-            if kept
-        ]
+        weighted = (
+            (asked.margin_weight, self.margins),
+            (asked.leak_weight, self.leaks),
+            (asked.focus_weight, self.entropies),
+        )
+        parts = [weight * torch.stack(kept).mean() for weight, kept in weighted if kept]
         return torch.stack(parts).sum() if parts else None
 
     def _keep(self, into: list[Tensor], values: Tensor, counted: Tensor, layer: int) -> None:

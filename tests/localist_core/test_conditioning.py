@@ -99,13 +99,13 @@ def losses(scores: torch.Tensor, one, conditioning: Conditioning, layer: int = 0
 
 
 @given(seeds)
-def test_margin_and_leak_losses_are_those_of_a_loop_over_rows(seed) -> None:
+def test_losses_on_attention_are_those_of_a_loop_over_rows(seed) -> None:
     one = lesson(Random(seed))
     torch.manual_seed(seed)
     width = width_of([one])
     scores = torch.randn(1, HEADS, width, width) * 2
-    steering = losses(scores, one, Conditioning(margin_weight=1.0, leak_weight=1.0, margin=1.5))
-    hinges, leaks = [], []
+    steering = losses(scores, one, Conditioning(margin_weight=1.0, leak_weight=1.0, focus_weight=1.0, margin=1.5))
+    hinges, leaks, entropies = [], [], []
     for head in range(HEADS):
         for row in range(one.first_decision_row, len(one.ids)):
             seen = scores[0, head, row].tolist()
@@ -113,8 +113,11 @@ def test_margin_and_leak_losses_are_those_of_a_loop_over_rows(seed) -> None:
             R = [seen[key] for key in range(row + 1) if one.is_rest[key]]
             hinges.append(max(0.0, 1.5 - (min(S) - max(R))))
             leaks.append(-math.log(sum(map(math.exp, S)) / sum(map(math.exp, S + R))))
+            kept = [math.exp(seen[key]) for key in range(row + 1) if not one.is_rest[key]]
+            entropies.append(-sum(x / sum(kept) * math.log(x / sum(kept)) for x in kept))
     assert float(steering.margins[0]) == pytest.approx(sum(hinges) / len(hinges), rel=1e-4)
     assert float(steering.leaks[0]) == pytest.approx(sum(leaks) / len(leaks), rel=1e-4)
+    assert float(steering.entropies[0]) == pytest.approx(sum(entropies) / len(entropies), rel=1e-4)
 
 
 def test_losses_ask_only_of_the_named_heads() -> None:
@@ -125,6 +128,14 @@ def test_losses_ask_only_of_the_named_heads() -> None:
     assert (scores.grad[:, 0] == 0.0).all()
     assert (scores.grad[:, 1] != 0.0).any()
     assert losses(scores.detach(), one, asked, layer=1).loss() is None
+
+
+def test_focus_leaves_the_scores_of_the_rest_alone() -> None:
+    one = lesson(Random(2), size=12)
+    scores = torch.randn(1, HEADS, 16, 16, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    losses(scores * 1.0, one, Conditioning(focus_weight=1.0)).loss().backward()
+    assert (scores.grad[..., :12][..., torch.tensor(one.is_rest)] == 0.0).all()
+    assert (scores.grad[..., 11, :12][..., torch.tensor(one.targets)] != 0.0).any()
 
 
 def test_shift_of_the_floor_has_no_gradient_and_raw_leak_has_one() -> None:
