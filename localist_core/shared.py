@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 
 from localist_core.backend import Chosen, choose
-from localist_core.blocks import DECISION_KINDS, Trust
+from localist_core.blocks import DECISION_KINDS, Prompt, Trust
 from localist_core.chat import encoder_of
 from localist_core.choice import trie_of
 from localist_core.citing import Citer, masses_at_options
 from localist_core.core import Capabilities, Choice, Request, check_knock_out, choice_of
 from localist_core.dial import Dial
+from localist_core.encoding import Encoding
 from localist_core.errors import DialError, EncodingError, NumericsError, OverloadError
 from localist_core.loading import SHIPPED, Dtype, device_of, dtype_on, fingerprint, load, own_config
 from localist_core.plan import Row
@@ -113,6 +114,16 @@ class SharedCore:
         cast(torch.nn.Module, model).to(place)
         return cls(model, tokenizer, name=name, chosen=choose(place, model.dtype, backend))
 
+    @property
+    def model(self) -> PreTrainedModel:
+        """The model, to look at; it belongs to this core."""
+        return self._model
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """Its tokenizer."""
+        return self._tokenizer
+
     def decide(self, requests: Sequence[Request]) -> tuple[Choice, ...]:
         """Answer all requests, in their order; one forward for each canonical shape among them.
 
@@ -155,6 +166,15 @@ class SharedCore:
         with self._lock:
             (scored,) = self._scorer.score([self._row(request, request.dial)])
         return masses_at_options(request, scored, self._word_id)
+
+    def read(self, prompt: Prompt) -> tuple[Prompt, Encoding]:
+        """A prompt as the model reads it where nothing is cut: arranged, and its tokens.
+
+        Raises:
+            EncodingError: it cannot be told to this model.
+        """
+        arranged = self._encoder.arranged(prompt)
+        return arranged, self._encoder.encode(arranged)
 
     def scored(self, requests: Sequence[Request]) -> tuple[Scored, ...]:
         """What the model makes of the decision rows of each request, as `decide` reads it.
