@@ -1,7 +1,7 @@
 """Makes the core that ships: tokenizer, curriculum and trainer put together.
 
 `localist train --out DIR` is the full run (an hour on one CPU core), resumable; with `--smoke` a tiny model learns for
-some steps, which shows that the path works.
+some steps, which shows that the path works; with `--size` a larger one learns, for which a GPU is wanted.
 """
 
 from __future__ import annotations
@@ -31,6 +31,20 @@ PROFILED_SEED = 700_000_001
 
 SHIPPED = TrainConfig(tokens=13_000_000)
 """The run that made the shipped core."""
+SIZES: dict[str, TrainConfig] = {
+    "small": SHIPPED,
+    "medium": TrainConfig(
+        tokens=120_000_000, layers=6, width=256, heads=16, hidden=768, block_width=8, batch_tokens=65_536
+    ),
+    "large": TrainConfig(
+        tokens=400_000_000, layers=9, width=384, heads=24, hidden=1152, block_width=12, batch_tokens=65_536
+    ),
+    "huge": TrainConfig(
+        tokens=600_000_000, layers=8, width=512, heads=32, hidden=1536, block_width=16, batch_tokens=65_536
+    ),
+}
+"""Shapes by name: 1.2, 5.3, 17.5 and 27.6 million parameters, the larger ones with about 20 tokens for each. Only
+`small` was ever trained to its end; the rates of the others are those of `small`."""
 SMOKE = TrainConfig(tokens=60_000, layers=2, width=32, heads=4, hidden=64, block_width=1, batch_tokens=4096)
 """A tiny run for tests."""
 
@@ -39,6 +53,7 @@ def teach(
     out: Path,
     *,
     is_smoke: bool = False,
+    size: str = "small",
     resume: bool = False,
     minutes: float = math.inf,
     seed: int = 0,
@@ -47,10 +62,20 @@ def teach(
 ) -> bool:
     """Train a core into a directory; gives whether the run is complete (else it can be resumed).
 
+    Args:
+        out: where the model goes.
+        is_smoke: train a tiny model for some steps.
+        size: one of `SIZES`; not with `is_smoke`.
+        resume: go on from the checkpoint in `out`, of the same size and seed.
+        minutes: stop after these many of wall-clock time.
+        seed: of the run.
+        device: `cpu` or `cuda:N`.
+        report: called as the run goes on.
+
     Raises:
         TrainingError: nothing to resume, or a checkpoint of another configuration.
     """
-    config = replace(SMOKE if is_smoke else SHIPPED, seed=seed)
+    config = replace(SMOKE if is_smoke else SIZES[size], seed=seed)
     if resume:
         checkpoint_in(out)
     else:
@@ -58,7 +83,8 @@ def teach(
         build_tokenizer(TRAINED, merges=MERGES).save_pretrained(out)
     tokenizer = load_tokenizer(out)
     difficulty = Difficulty(max_rules=3) if is_smoke else Difficulty()
-    source = Curriculum(tokenizer=out, seed=seed, size=128 if is_smoke else 1024, difficulty=difficulty)
+    pool = 128 if is_smoke else config.batch_tokens // 8  # lessons: some batches' worth
+    source = Curriculum(tokenizer=out, seed=seed, size=pool, difficulty=difficulty)
     is_complete = train(
         config,
         source,

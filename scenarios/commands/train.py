@@ -13,11 +13,21 @@ from scenarios.config import ConfigError
 if TYPE_CHECKING:
     from scenarios.commands.arguments import Commands
 
+SIZES = ("small", "medium", "large", "huge")
+"""Named in `scenarios.teach`, which loads torch."""
+
 
 def add(commands: Commands) -> None:
     """Declare the command."""
     train = commands.add_parser("train", help="train a core on the generated curriculum")
-    train.add_argument("--smoke", action="store_true", help="a tiny model for some steps: shows that the path works")
+    shape = train.add_mutually_exclusive_group()
+    shape.add_argument("--smoke", action="store_true", help="a tiny model for some steps: shows that the path works")
+    shape.add_argument(
+        "--size",
+        choices=SIZES,
+        default="small",
+        help="1.2, 5.3, 17.5 or 27.6 million parameters; all but small want a GPU (default small, the core that ships)",
+    )
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the model goes")
     train.add_argument("--resume", action="store_true", help="go on from the last checkpoint in DIR")
     train.add_argument("--minutes", type=float, metavar="M", help="stop after M minutes of wall-clock time")
@@ -37,6 +47,7 @@ def _train(arguments: argparse.Namespace) -> Exit:
     is_complete = teach(
         arguments.out,
         is_smoke=arguments.smoke,
+        size=arguments.size,
         resume=arguments.resume,
         minutes=minutes,
         seed=arguments.seed,
