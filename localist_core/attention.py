@@ -17,19 +17,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, causal_mask_function
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from localist_core.backend import Reader
+from localist_core.backend import PACKED, Reader
+from localist_core.cascade import can_cascade, cascaded
 from localist_core.conditioning import Steering
 from localist_core.errors import DialError, UnsupportedModelError
 from localist_core.plan import Measured, Plan
-from localist_core.segments import Attended, Group, Layout, Segments, entropy_bits
+from localist_core.segments import Attended, Group, Layout, Segments, entropy_bits, packed
 
 NAME = "localist_blocks"
 """The implementation's name; a model loaded or set to it calls `attend`."""
@@ -42,6 +44,11 @@ class Carry:
     arguments: dict[str, Any]
     """Arguments of a mask function of transformers."""
 
+    @property
+    def is_causal(self) -> bool:
+        """Whether the pattern is order alone: no window, no chunk."""
+        return self.arguments["mask_function"] is causal_mask_function
+
     def mask(self, stock: str) -> Tensor | None:
         """The family's own mask."""
         made: Tensor | None = ALL_MASK_ATTENTION_FUNCTIONS[stock](**self.arguments)
@@ -53,6 +60,10 @@ class Carry:
         A window is cut by position, not by index (framework, section 3, condition f). Order is not judged here: a key
         at a later position counts as one at the same position.
         """
+        if self.is_causal:
+            return torch.ones((), dtype=torch.bool, device=queries.device).expand(
+                len(queries), 1, queries.shape[1], keys.shape[1]
+            )
         function: Callable[..., Tensor] = self.arguments["mask_function"]
         q, k = queries[:, None, :, None], keys[:, None, None, :]
         batch = torch.arange(len(queries), device=queries.device)[:, None, None, None]
@@ -110,14 +121,21 @@ def attend(
     layer = int(getattr(module, "layer_idx", len(plan.measured)))
     if plan.keeps:
         plan.kept[layer] = (key, value)
-    if plan.prefix:
-        key, value = (
-            torch.cat([before.to(own).expand(len(own), -1, -1, -1), own], dim=2)
-            for before, own in zip(plan.prefix[layer], (key, value), strict=True)
-        )
-    stock_mask, hidden, layout, read = _masks(plan, attention_mask)
-    arguments = {"scaling": scaling, "dropout": dropout, **kwargs}
-    output, weights = _stock(module, plan.stock)(module, query, key, value, stock_mask, **arguments)
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    is_apart = _is_apart(plan, attention_mask, kwargs)
+    stock_mask, hidden, layout, read = _masks(plan, attention_mask, is_apart=is_apart)
+    if is_apart:
+        before = plan.prefix[layer]
+        read = partial(packed, before=before)
+        output, weights = cascaded(query, before, (key, value), cast(Tensor, stock_mask), scale=scale), None
+    else:
+        if plan.prefix:
+            key, value = (
+                torch.cat([before.to(own).expand(len(own), -1, -1, -1), own], dim=2)
+                for before, own in zip(plan.prefix[layer], (key, value), strict=True)
+            )
+        arguments = {"scaling": scaling, "dropout": dropout, **kwargs}
+        output, weights = _stock(module, plan.stock)(module, query, key, value, stock_mask, **arguments)
     if not plan.rows.shape[1]:
         return output, weights
     floor = _floor(plan, layer, query.shape[1])
@@ -133,7 +151,7 @@ def attend(
             has_cut=plan.top_floors[layer] == 1.0,
             is_odds=plan.is_odds,
         ),
-        scale=query.shape[-1] ** -0.5 if scaling is None else scaling,
+        scale=scale,
         softcap=kwargs.get("softcap"),
         sink=kwargs.get("s_aux"),
     )
@@ -164,9 +182,16 @@ def _floor(plan: Plan, layer: int, num_heads: int) -> Tensor:
     return floor * torch.tensor(is_steered, device=floor.device)
 
 
-def _masks(plan: Plan, carry: Carry) -> tuple[Tensor | None, Tensor, Layout, Reader]:
+def _is_apart(plan: Plan, carry: Carry, arguments: dict[str, Any]) -> bool:
+    """Whether the prefix is attended to apart from the other keys; it follows from model and shape, not from a row."""
+    is_whole = plan.is_even and carry.is_causal and _slots(plan, carry) is None and plan.backend is PACKED
+    return is_whole and can_cascade(plan.stock, plan.ids.device, arguments)
+
+
+def _masks(plan: Plan, carry: Carry, *, is_apart: bool) -> tuple[Tensor | None, Tensor, Layout, Reader]:
     """The mask for the family's own attention, what is hidden from the decision rows, (batch, 1, row, key), the layout
-    of the keys, and what attends for the rows, all for the keys that this kind of layer has.
+    of the keys, and what attends for the rows, all for the keys that this kind of layer has; the first without the
+    prefix if that is apart.
     """
     known = plan.masks.get(id(carry))
     if known is None:
@@ -179,7 +204,7 @@ def _masks(plan: Plan, carry: Carry) -> tuple[Tensor | None, Tensor, Layout, Rea
         if slots is not None:
             _check_dropped(visible if plan.is_plain else _fed(plan) & plan.seen & _pattern(plan, carry), slots)
             visible, layout = _taken(visible, slots), layout.taken(slots)
-        own = carry.mask(plan.stock) if plan.is_plain else _own_mask(plan, carry, slots)
+        own = carry.mask(plan.stock) if plan.is_plain else _own_mask(plan, carry, slots, is_apart=is_apart)
         # The carry is kept with its masks, so that its id stays its own.
         hidden = ~visible
         known = (carry, own, hidden, layout, plan.backend.reader(layout, hidden))
@@ -224,11 +249,11 @@ def _pattern(plan: Plan, carry: Carry) -> Tensor:
     return carry.allows(plan.positions, plan.key_positions)
 
 
-def _own_mask(plan: Plan, carry: Carry, slots: Tensor | None) -> Tensor:
+def _own_mask(plan: Plan, carry: Carry, slots: Tensor | None, *, is_apart: bool) -> Tensor:
     """The mask of a batch with a tree, a prefix, or positions that leave tokens out, as the family's attention takes
-    it.
+    it; without the prefix if that is apart.
     """
-    mask = plan.seen & _pattern(plan, carry)
+    mask = plan.seen[..., plan.prefix[0][0].shape[2] :] if is_apart else plan.seen & _pattern(plan, carry)
     if slots is not None:
         mask = _taken(mask, slots)
     dtype: torch.dtype = carry.arguments["dtype"]

@@ -151,6 +151,8 @@ class Plan:
     """What attends for the decision rows."""
     masks: dict[int, tuple[object, Tensor | None, Tensor, Layout, Reader]] = field(default_factory=dict)
     """Cache of the attention function: the masks of each kind of layer."""
+    is_even: bool = False
+    """Whether there is a prefix, and every batch entry has all of it behind it."""
     prefix: Sequence[tuple[Tensor, Tensor]] = ()
     """For each layer keys and values, (1 or batch, kv head, prefix token, width), rotated and normalised as the layer
     itself makes them, that the attention function puts before the layer's own; () = none. What `kept` holds after a
@@ -283,6 +285,7 @@ def plan_of(
         dials=tuple(row.dial for row in rows),
         steered=((share[:, 0] > 0.0) & is_steered[:, None]).flatten().nonzero()[:, 0].to(device),
         is_plain=not (prefix or has_holes or any(_is_uneven(row) for row in rows)),
+        is_even=before > 0 and all(row.cached >= before for row in rows),
         stock=stock,
         prefix=tuple(prefix),
         cached=cached,

@@ -9,24 +9,28 @@ go through the same arithmetic and give the same bits. No torch.
 from __future__ import annotations
 
 import hashlib
+import struct
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from localist_core.blocks import PROMPT_ORDER, Block, BlockKind, Trust
+from localist_core.blocks import Block, BlockKind, Trust
 from localist_core.encoding import Encoding
 
 Value = TypeVar("Value")
 
-SHARED_KINDS = frozenset({BlockKind.SCHEMA, BlockKind.ROLE})
+SHARED_KINDS = frozenset({BlockKind.SCHEMA, BlockKind.ROLE, BlockKind.TEMPLATE})
 """What agents of one role have in common. A goal is short and often an agent's own, so it begins the private part."""
 
 STANDING_KINDS = frozenset({*SHARED_KINDS, BlockKind.GOAL, BlockKind.OBSERVATION, BlockKind.RULEBOOK})
 """What stays when the same agent is asked again in the same state."""
 
-SHORTEST = 16
-"""Fewest tokens of a stretch that is worth a pass of its own."""
+_PLACES = {kind: place for place, kind in enumerate(BlockKind)}
+
+STEP = 16
+"""Fewest tokens of a stretch that is worth a pass of its own, and the grid of the second resume point."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,23 +56,22 @@ def root_key(*parts: str) -> bytes:
     return digest.digest()
 
 
-def stretches_of(
-    blocks: Sequence[Block], encoding: Encoding, root: bytes, *, has_private: bool = False
-) -> tuple[Stretch, ...]:
-    """Where a prompt is resumed: behind schema and role, and, if asked for, behind all that the next attempt repeats.
+def stretches_of(blocks: Sequence[Block], encoding: Encoding, root: bytes) -> tuple[Stretch, ...]:
+    """Where a prompt is resumed: behind schema and role, and behind all that the next attempt repeats.
+
+    The second place is the last multiple of `STEP` before the end of the rulebook, so that prompts of nearly equal
+    length go through the model together. Only trusted blocks stand before either.
 
     Args:
         blocks: of the prompt that was encoded.
         encoding: its tokens.
         root: see `root_key`.
-        has_private: whether there is a second resume point, behind the rulebook. Only trusted blocks stand before one.
     """
     found: list[Stretch] = []
     start = 0
-    for kinds in (SHARED_KINDS, STANDING_KINDS) if has_private else (SHARED_KINDS,):
-        leading = _leading(blocks, kinds)
-        stop = sum(1 for block in encoding.block_ids if block < leading)
-        if stop - start < SHORTEST:
+    for kinds, step in ((SHARED_KINDS, 1), (STANDING_KINDS, STEP)):
+        stop = bisect_left(encoding.block_ids, _leading(blocks, kinds)) // step * step
+        if stop - start < STEP:
             continue
         parent = found[-1].key if found else None
         key = _chained(parent or root, blocks, encoding, start, stop)
@@ -87,12 +90,13 @@ def _leading(blocks: Sequence[Block], kinds: frozenset[BlockKind]) -> int:
 
 def _chained(parent: bytes, blocks: Sequence[Block], encoding: Encoding, start: int, stop: int) -> bytes:
     """Hash of the parent's key and of all that decides keys and values: ids, positions and kinds of the tokens."""
-    digest = hashlib.sha256(parent)
-    for index in range(start, stop):
-        kind = PROMPT_ORDER.index(blocks[encoding.block_ids[index]].kind)
-        for number in (encoding.ids[index], encoding.positions[index], kind):
-            digest.update(number.to_bytes(8, "big"))
-    return digest.digest()
+    kinds = [_PLACES[block.kind] for block in blocks]
+    numbers = (
+        *encoding.ids[start:stop],
+        *encoding.positions[start:stop],
+        *(kinds[block] for block in encoding.block_ids[start:stop]),
+    )
+    return hashlib.sha256(parent + struct.pack(f">{len(numbers)}q", *numbers)).digest()
 
 
 @dataclass(slots=True, kw_only=True)

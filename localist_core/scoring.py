@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from localist_core.backend import PACKED, Backend
+from localist_core.beginnings import CAPACITY_BYTES, Beginnings, KeyValues, Reading, Resumed
 from localist_core.choice import probabilities
 from localist_core.core import Request
 from localist_core.errors import NumericsError
-from localist_core.plan import Row, plan_of
+from localist_core.plan import Plan, Row, plan_of
 from localist_core.probe import run
 from localist_core.trace import Seen, seen_of
 
@@ -41,13 +42,24 @@ class Scored:
 class Scorer:
     """Runs rows through one model. Not safe for threads: the core that owns it is."""
 
-    def __init__(self, model: PreTrainedModel, *, stock: str, pad_id: int, backend: Backend = PACKED) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        *,
+        stock: str,
+        pad_id: int,
+        fingerprint: str,
+        prefix_bytes: int = CAPACITY_BYTES,
+        backend: Backend = PACKED,
+    ) -> None:
         """Take a model that the probe has accepted.
 
         Args:
             model: set to our attention.
             stock: the family's own attention, `sdpa` or `eager`.
             pad_id: token of the padding.
+            fingerprint: of the model.
+            prefix_bytes: see `Beginnings`.
             backend: what attends for the decision rows.
         """
         self._model = model
@@ -55,25 +67,22 @@ class Scorer:
         self._stock = stock
         self._pad_id = pad_id
         self._num_layers = int(model.config.get_text_config().num_hidden_layers)
+        self.beginnings = Beginnings(self._read, fingerprint=fingerprint, capacity_bytes=prefix_bytes)
 
     @torch.inference_mode()
     def score(self, rows: Sequence[Row]) -> list[Scored]:
         """Run the rows, one forward for each canonical shape (or more, see `BATCH`); results in their order."""
+        resumed = [self.beginnings.resumed(row) for row in rows]
         scored: dict[int, Scored] = {}
-        for indices in _batches(rows):
-            found = self._forward([rows[index] for index in indices])
-            scored |= zip(indices, found, strict=True)
+        with self.beginnings.behind(resumed) as whole:
+            for indices in _batches([one.row for one in resumed]):
+                batch = [resumed[index] for index in indices]
+                found = self._forward([one.row for one in batch], _stacked(batch, whole))
+                scored |= zip(indices, found, strict=True)
         return [scored[index] for index in range(len(rows))]
 
-    def _forward(self, rows: Sequence[Row]) -> list[Scored]:
-        plan = plan_of(
-            rows,
-            stock=self._stock,
-            num_layers=self._num_layers,
-            pad_id=self._pad_id,
-            device=self._model.device,
-            backend=self._backend,
-        )
+    def _forward(self, rows: Sequence[Row], prefix: KeyValues) -> list[Scored]:
+        plan = self._plan(rows, prefix)
         logits = run(self._model, plan).float()
         seen = seen_of(plan.measured)
         layers = sorted(plan.measured, key=lambda one: one.layer)
@@ -88,15 +97,63 @@ class Scorer:
             for position, row in enumerate(rows)
         ]
 
+    def _read(self, readings: Sequence[Reading]) -> list[KeyValues]:
+        """Keys and values of stretches, see `Beginnings`."""
+        made: dict[int, KeyValues] = {}
+        for indices in _batches([one.row for one in readings]):
+            batch = [readings[index] for index in indices]
+            plan = self._plan([one.row for one in batch], _side_by_side([one.before for one in batch]), keeps=True)
+            run(self._model, plan)
+            for position, index in enumerate(indices):
+                row = readings[index].row
+                made[index] = tuple(
+                    (
+                        key[position : position + 1, :, : row.end - row.cached].clone(),
+                        value[position : position + 1, :, : row.end - row.cached].clone(),
+                    )
+                    for _, (key, value) in sorted(plan.kept.items())
+                )
+        return [made[index] for index in range(len(readings))]
+
+    def _plan(self, rows: Sequence[Row], prefix: KeyValues, *, keeps: bool = False) -> Plan:
+        return plan_of(
+            rows,
+            stock=self._stock,
+            num_layers=self._num_layers,
+            pad_id=self._pad_id,
+            device=self._model.device,
+            prefix=prefix,
+            keeps=keeps,
+            backend=self._backend,
+        )
+
 
 def _batches(rows: Sequence[Row]) -> Iterator[list[int]]:
     """Indices of rows that go through the model together: of one canonical shape, at most `BATCH`."""
-    of_shape: dict[tuple[int, int, int], list[int]] = defaultdict(list)
+    of_shape: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for index, row in enumerate(rows):
-        of_shape[row.shape].append(index)
+        of_shape[(*row.shape, row.cached)].append(index)
     for indices in of_shape.values():
         for first in range(0, len(indices), BATCH):
             yield indices[first : first + BATCH]
+
+
+def _stacked(rows: Sequence[Resumed], whole: Mapping[bytes, KeyValues]) -> KeyValues:
+    """What stands before these rows, all resumed at one place: once if it is the same for all."""
+    keys = [one.key for one in rows]
+    if keys[0] is None:
+        return ()
+    return whole[keys[0]] if len(set(keys)) == 1 else _side_by_side([whole[key] for key in keys if key is not None])
+
+
+def _side_by_side(beginnings: Sequence[KeyValues]) -> KeyValues:
+    """Beginnings of equal length as a batch."""
+    if all(one is beginnings[0] for one in beginnings):
+        return beginnings[0]
+    return tuple(
+        (torch.cat([key for key, _ in layer]), torch.cat([value for _, value in layer]))
+        for layer in zip(*beginnings, strict=True)
+    )
 
 
 def probabilities_of(request: Request, scored: Scored) -> tuple[float, ...]:

@@ -10,8 +10,10 @@ Dimension words: README.md. Scores s, log-sum-exps L_S, L_R, L_N and beta are in
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor
@@ -124,6 +126,7 @@ def packed(
     scale: float,
     softcap: float | None = None,
     sink: Tensor | None = None,
+    before: tuple[Tensor, Tensor] | None = None,
 ) -> Attended:
     """Attention of a few rows in float32.
 
@@ -135,16 +138,21 @@ def packed(
         scale: factor on q.k.
         softcap: logits are softcap * tanh(s / softcap).
         sink: (head,) extra logits without a key, neutral; None = none.
+        before: keys and values that stand before these, (1 or batch, kv head, key, width); they are not copied.
     """
     layout = segments.layout
-    scores = _scores(query.float(), key.float(), scale, softcap).masked_fill(segments.hidden, -torch.inf)
+    parts = [(key, value)] if before is None else [before, (key, value)]
+    values = [part for _, part in parts]
+    scores = torch.cat([_scores(query.float(), part.float(), scale, softcap) for part, _ in parts], dim=-1)
+    scores = scores.masked_fill(segments.hidden, -torch.inf)
     if segments.has_cut:
         is_cut = segments.floor == 1.0
         is_rest = layout.groups == Group.REST
         # A poisoned key or value that is cut must not reach a sum: 0 * inf is NaN. Values are those of several heads.
         cut = is_cut[:, :, None, None] & is_rest[:, None, None]
         scores = scores.masked_fill(cut & ~scores.isfinite(), -torch.inf)
-        value = value.masked_fill((is_cut.all(1)[:, None] & is_rest)[:, None, :, None], 0.0)
+        gone = _split((is_cut.all(1)[:, None] & is_rest)[:, None, None], values)
+        values = [part.masked_fill(lost.mT, 0.0) for part, lost in zip(values, gone, strict=True)]
     # Each group relative to its own top: none underflows because another towers above it.
     tops = _tops(scores, layout, sink)
     # exp of -200 is 0 in float32, and so is its product with itself.
@@ -172,8 +180,10 @@ def packed(
         steered, steered_fidelity = block_sums * _flat(weights, of_block), _fidelity(L)
     inside = group_sums.log() - below_sums / group_sums
     token_entropy, inner_entropy = entropies_of(weights * group_sums, inside.masked_fill(group_sums == 0.0, 0.0))
+    shares = _split(exps * _flat(weights, layout.of_token.mT), values)
+    outputs = [_grouped(share, part.shape[1], part.float()) for share, part in zip(shares, values, strict=True)]
     return Attended(
-        output=_grouped(exps * _flat(weights, layout.of_token.mT), value.shape[1], value.float()),
+        output=outputs[0] if before is None else outputs[0] + outputs[1],
         raw=raw,
         steered=steered,
         raw_fidelity=raw_fidelity,
@@ -297,10 +307,22 @@ def _scores(query: Tensor, key: Tensor, scale: float, softcap: float | None) -> 
 
 
 def _grouped(rows: Tensor, kv_heads: int, right: Tensor) -> Tensor:
-    """(batch, head, row, x) times (batch, kv head, x, y): each kv head serves its group of heads."""
+    """(batch, head, row, x) times (1 or batch, kv head, x, y): each kv head serves its group of heads."""
     batch, heads, num_rows, width = rows.shape
-    product = rows.reshape(batch, kv_heads, heads // kv_heads * num_rows, width) @ right
+    rows = rows.reshape(batch, kv_heads, heads // kv_heads * num_rows, width)
+    if len(right) == 1:  # one product for each batch entry all the same, so that no bit depends on the batch
+        product = torch.stack(
+            [torch.bmm(rows[:, head], right[0, head].expand(batch, -1, -1)) for head in range(kv_heads)], 1
+        )
+    else:
+        product = rows @ right
     return product.reshape(batch, heads, num_rows, right.shape[-1])
+
+
+def _split(of_keys: Tensor, parts: Sequence[Tensor]) -> list[Tensor]:
+    """(..., key) cut where the parts, each (..., key, width), end."""
+    ends = list(accumulate(part.shape[-2] for part in parts))
+    return [of_keys[..., start:end] for start, end in pairwise([0, *ends])]
 
 
 def _flat(values: Tensor, right: Tensor) -> Tensor:

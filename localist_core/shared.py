@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from localist_core.backend import Chosen, choose
+from localist_core.beginnings import CAPACITY_BYTES
 from localist_core.blocks import DECISION_KINDS, Prompt, Trust
 from localist_core.chat import encoder_of
 from localist_core.choice import trie_of
@@ -41,7 +42,13 @@ class SharedCore:
     """A causal language model behind `Core`. One call runs at a time; others wait."""
 
     def __init__(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: str, chosen: Chosen | None = None
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        name: str,
+        chosen: Chosen | None = None,
+        prefix_bytes: int = CAPACITY_BYTES,
     ) -> None:
         """Take over a model; it then belongs to this core.
 
@@ -50,6 +57,7 @@ class SharedCore:
             tokenizer: of the model.
             name: of the core.
             chosen: what attends for the decision rows; None = what suits the model's device.
+            prefix_bytes: most bytes of beginnings of prompts that are kept; 0 reads every prompt whole.
 
         Raises:
             UnsupportedModelError: its attention cannot be steered and measured.
@@ -68,7 +76,15 @@ class SharedCore:
         self.is_chat = tokenizer.chat_template is not None
         """Whether prompts pass through the tokenizer's chat template."""
         self._longest = int(getattr(model.config.get_text_config(), "max_position_embeddings", 0)) or 1 << 30
-        self._scorer = Scorer(model, stock=self._stock, pad_id=tokenizer.pad_token_id or 0, backend=backend)
+        identity = fingerprint(model, tokenizer, backend.name)
+        self._scorer = Scorer(
+            model,
+            stock=self._stock,
+            pad_id=tokenizer.pad_token_id or 0,
+            fingerprint=identity,
+            prefix_bytes=prefix_bytes,
+            backend=backend,
+        )
         self._citer = self._citer_of(model)
         self._lock = threading.Lock()
         self.capabilities = Capabilities(
@@ -78,7 +94,7 @@ class SharedCore:
             cites=self._citer is not None,
             device=str(model.device),
             dtype=str(model.dtype).removeprefix("torch."),
-            fingerprint=fingerprint(model, tokenizer, backend.name),
+            fingerprint=identity,
         )
 
     @classmethod

@@ -123,12 +123,22 @@ def save(family: str, directory: Path) -> Path:
     return directory
 
 
+SCHEMA = "act is A1 . gap speed light"
+LONG_SCHEMA = f"{SCHEMA} " * 5
+"""Long enough to be resumed behind it."""
+
+
 def prompt(
-    *, message: str = "car says go go", rules: int = 2, actions: int = 3, observation: str = "gap is 10"
+    *,
+    message: str = "car says go go",
+    rules: int = 2,
+    actions: int = 3,
+    observation: str = "gap is 10",
+    schema: str = SCHEMA,
 ) -> Prompt:
     """A prompt of every kind of block that matters here; without a message if it is empty."""
     blocks = [
-        Block(kind=BlockKind.SCHEMA, name="schema", text="act is A1 . gap speed light"),
+        Block(kind=BlockKind.SCHEMA, name="schema", text=schema),
         Block(kind=BlockKind.GOAL, name="goal", text="goal : go then stop"),
         Block(kind=BlockKind.OBSERVATION, name="observation", text=observation),
         *(
