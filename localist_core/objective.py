@@ -91,7 +91,7 @@ def batch_of(lessons: Sequence[Lesson], config: TrainConfig, rng: Random, device
 
 
 def row_scores(model: PreTrainedModel, batch: Batch, rows: Tensor, *, half: bool = True) -> Tensor:
-    """Log-probabilities at some flat rows, (row, token) in float32."""
+    """Log-probabilities at some flat rows, (row, token) in float32, or float64 if the model is."""
     arguments: dict[str, Any] = {"steering": batch.steering, "rows": rows}
     with torch.autocast(batch.ids.device.type, dtype=torch.bfloat16, enabled=half):
         logits = model(
@@ -101,7 +101,8 @@ def row_scores(model: PreTrainedModel, batch: Batch, rows: Tensor, *, half: bool
             block_kinds=batch.kinds,
             **arguments,
         ).logits
-    return cast(Tensor, logits).float().log_softmax(-1)
+    wide = cast(Tensor, logits) if logits.dtype == torch.float64 else cast(Tensor, logits).float()
+    return wide.log_softmax(-1)
 
 
 def other_rows(batch: Batch, rng: Random) -> Tensor:

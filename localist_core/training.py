@@ -9,7 +9,6 @@ a checkpoint is left and work pauses.
 from __future__ import annotations
 
 import ctypes
-import json
 import math
 import sys
 import time
@@ -33,7 +32,7 @@ from localist_core.objective import accumulate, batch_of, marks, outcome
 from localist_core.optimisers import Optimisers
 from localist_core.penalty import LocalistGroups
 from localist_core.sparsity import SPARSITY, count_groups, count_zero, sparsity_of
-from localist_core.train_config import TrainConfig, TrainingError, schedule
+from localist_core.train_config import SETTINGS, TrainConfig, TrainingError, json_of, schedule
 
 __all__ = ["CHECKPOINT", "HISTORY", "Progress", "TrainConfig", "TrainingError", "checkpoint_in", "schedule", "train"]
 
@@ -63,9 +62,9 @@ def train(
         source: its lessons.
         tokenizer: saved beside the model.
         out: created where it is missing.
-        examine: held-out lessons, examined every 500 steps.
+        examine: held-out lessons, examined now and then (`examine_steps`) and at the end.
         check: under a penalty, the data whose full gradient judges zero groups; the first pool if empty.
-        report: told every 50 steps.
+        report: told now and then (`report_steps`) and at the end.
         resume: go on from the checkpoint in `out`.
         minutes: of wall-clock time in this call.
         device: `cpu` or `cuda:N`.
@@ -93,13 +92,14 @@ def train(
         run.recheck(judged)
         if run.step % 5 == 0:
             _give_memory_back()
-        if run.step % 50 == 0:
-            held_out = run.examine(examine) if examine and run.step % 500 == 0 else None
-            progress = run.progress(recent, held_out)
+        is_last = run.tokens >= config.tokens
+        if run.step % config.report_steps == 0 or is_last:
+            is_due = bool(examine) and (run.step % config.examine_steps == 0 or is_last)
+            progress = run.progress(recent, run.examine(examine) if is_due else None)
             note(out / HISTORY, progress)
             report(progress)
             recent = Tally()
-        if run.tokens >= config.tokens:
+        if is_last:
             break
         if time.monotonic() - started > 60 * minutes:
             run.save(out)
@@ -229,7 +229,7 @@ class _Run:
             self.model.zero_grad()
         self.model.to(torch.float32).save_pretrained(out)  # type: ignore[arg-type] # the library wraps `to` for itself
         tokenizer.save_pretrained(out)
-        (out / "training.json").write_text(json.dumps({"version": 1, **asdict(self.config)}, indent=1) + "\n")
+        (out / SETTINGS).write_text(json_of(self.config))
         if (out / HISTORY).exists():
             (out / TABLE).write_text(csv_of(rows_of(out / HISTORY)))
         (out / CHECKPOINT).unlink(missing_ok=True)

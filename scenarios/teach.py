@@ -16,7 +16,8 @@ from localist_core import BlockKind, Dial, Request, SharedCore
 from localist_core.lessons import Lesson
 from localist_core.pointer import Examined, PointerProfile, name_pointer, profile
 from localist_core.tokenizer import build_tokenizer, load_tokenizer
-from localist_core.training import Progress, TrainConfig, checkpoint_in, train
+from localist_core.train_config import TrainConfig, config_in
+from localist_core.training import Progress, checkpoint_in, train
 from scenarios.curriculum import Case, Curriculum, Difficulty, cases, encoder_of, lesson
 from scenarios.names import TRAINED
 
@@ -54,6 +55,7 @@ def teach(
     *,
     is_smoke: bool = False,
     size: str = "small",
+    settings: Path | None = None,
     resume: bool = False,
     minutes: float = math.inf,
     seed: int = 0,
@@ -66,6 +68,7 @@ def teach(
         out: where the model goes.
         is_smoke: train a tiny model for some steps.
         size: one of `SIZES`; not with `is_smoke`.
+        settings: a file of settings that differ from that run's (see `train_config.py`); its seed is not used.
         resume: go on from the checkpoint in `out`, of the same size and seed.
         minutes: stop after these many of wall-clock time.
         seed: of the run.
@@ -73,9 +76,12 @@ def teach(
         report: called as the run goes on.
 
     Raises:
-        TrainingError: nothing to resume, or a checkpoint of another configuration.
+        TrainingError: settings that cannot be read, nothing to resume, or a checkpoint of another configuration.
     """
-    config = replace(SMOKE if is_smoke else SIZES[size], seed=seed)
+    config = SMOKE if is_smoke else SIZES[size]
+    if settings is not None:
+        config = config_in(settings, config)
+    config = replace(config, seed=seed)
     if resume:
         checkpoint_in(out)
     else:

@@ -28,19 +28,24 @@ def add(commands: Commands) -> None:
         default="small",
         help="1.2, 5.3, 17.5 or 27.6 million parameters; all but small want a GPU (default small, the core that ships)",
     )
+    train.add_argument("--config", type=Path, metavar="FILE", help="settings in JSON: see docs/training.md")
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the model goes")
     train.add_argument("--resume", action="store_true", help="go on from the last checkpoint in DIR")
     train.add_argument("--minutes", type=float, metavar="M", help="stop after M minutes of wall-clock time")
     seed_argument(train)
     train.add_argument("--device", default="cpu", help="cpu or cuda:N (default cpu)")
+    train.add_argument("--plot", action="store_true", help="also draw the history, as DIR/history.png")
     json_argument(train)
     train.set_defaults(command=_train)
 
 
 def _train(arguments: argparse.Namespace) -> Exit:
+    from scenarios.report.plot import draw, load_library
     from scenarios.report.training import TrainingReport
     from scenarios.teach import teach
 
+    if arguments.plot:
+        load_library()
     minutes = math.inf if arguments.minutes is None else arguments.minutes
     if not minutes > 0:
         raise ConfigError(f"expected more than 0 minutes, got `{arguments.minutes}`; correct --minutes")
@@ -48,12 +53,15 @@ def _train(arguments: argparse.Namespace) -> Exit:
         arguments.out,
         is_smoke=arguments.smoke,
         size=arguments.size,
+        settings=arguments.config,
         resume=arguments.resume,
         minutes=minutes,
         seed=arguments.seed,
         device=arguments.device,
         report=TrainingReport(json_lines=arguments.json).show,
     )
+    if arguments.plot and is_complete:
+        draw(arguments.out, arguments.out / "history.png")
     if arguments.json:
         print_json({"is_complete": is_complete, "model": str(arguments.out)})
     else:

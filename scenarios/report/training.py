@@ -23,8 +23,11 @@ def line(progress: Progress) -> str:
     """One report for people."""
     seen = _shares(progress.accuracy)
     held_out = f"; held out: {_shares(progress.held_out)}" if progress.held_out else ""
+    fidelity = "" if progress.raw_fidelity is None else f", raw fidelity {progress.raw_fidelity:.3f}"
+    zeros = "" if progress.zero_groups is None else f"; {progress.zero_groups} of {progress.groups} groups zero"
     done = 100 * progress.tokens / max(1, progress.total_tokens)
-    return f"{done:5.1f} %  {progress.seconds:7.0f} s  loss {progress.loss:.4f}; {seen}{held_out}"
+    start = f"{done:5.1f} %  {progress.seconds:7.0f} s  loss {progress.loss:.4f}"
+    return f"{start}; {seen}{zeros}{held_out}{fidelity}"
 
 
 def _shares(shares: dict[str, float]) -> str:

@@ -249,7 +249,10 @@ def test_report_and_history_tell_the_same_and_the_history_begins_anew(tmp_path) 
     config = replace(TINY, tokens=7_000)
     train(config, Recital(), tokenizer(), tmp_path, examine=Recital(seed=5)(0), report=seen.append, helper=thread)
     rows = [json.loads(line) for line in (tmp_path / HISTORY).read_text().splitlines()]
-    assert [row["step"] for row in rows] == [progress.step for progress in seen] == [50]
-    assert rows[0]["tokens"] == seen[0].tokens <= config.tokens
+    assert [row["step"] for row in rows] == [progress.step for progress in seen] == [50, 63]
+    assert [row["tokens"] for row in rows] == [progress.tokens for progress in seen]
+    assert seen[0].tokens <= config.tokens <= seen[1].tokens
+    assert "held_out_act" not in rows[0]
+    assert rows[1]["held_out_act"] == pytest.approx(seen[1].held_out["act"], abs=1e-4)
     assert {"act", "cite", "loss"} <= rows[0].keys()
     assert all(0.0 <= share <= 1.0 for share in seen[0].accuracy.values())

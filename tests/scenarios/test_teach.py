@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 
@@ -15,7 +17,12 @@ from scenarios.teach import SHIPPED, SIZES, teach
 
 @pytest.mark.slow
 def test_smoke_run_leaves_a_core_that_answers(tmp_path) -> None:
-    assert teach(tmp_path, is_smoke=True)
+    settings = {"penalty": {"strength": 0.02, "lr": 2.0}, "conditioning": {"dial": "floor", "margin_weight": 0.1}}
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    assert teach(tmp_path, is_smoke=True, settings=tmp_path / "settings.json")
+    assert json.loads((tmp_path / "training.json").read_text())["conditioning"]["dial"] == "floor"
+    assert json.loads((tmp_path / "sparsity.json").read_text())["strength"] == 0.02
+    assert (tmp_path / "history.csv").read_text().startswith("step,tokens,seconds,loss,")
     core = SharedCore.load(tmp_path, device="cpu")
     found = first_try(core, questions(2, PLAIN, 5), "smoke")
     assert len(found.answered) == 2
