@@ -11,17 +11,22 @@ from localist_core.blocks import Block, BlockKind, Prompt, PromptError, Trust
 from localist_core.core import BlockTrace, Capabilities, Choice, Core, Request
 from localist_core.dial import Dial, DialKind, DialSchedule, Scope, Status
 from localist_core.errors import (
+    BudgetError,
     ClosedError,
     CoreError,
     DeadlineError,
     DialError,
     EncodingError,
+    MissingExtraError,
     ModelMissingError,
     NumericsError,
     OverloadError,
     RequestError,
+    SchemaError,
+    TextError,
     UnsupportedModelError,
 )
+from localist_core.open_choice import OpenAnswer, OpenChoice, OpenFailure, OpenRequest, Sampling, Token
 from localist_core.queue import Queue
 from localist_core.scripted import ScriptedCore
 
@@ -32,6 +37,7 @@ __all__ = [
     "Block",
     "BlockKind",
     "BlockTrace",
+    "BudgetError",
     "Capabilities",
     "Choice",
     "ClosedError",
@@ -43,18 +49,27 @@ __all__ = [
     "DialKind",
     "DialSchedule",
     "EncodingError",
+    "MissingExtraError",
     "ModelMissingError",
     "NumericsError",
+    "OpenAnswer",
+    "OpenChoice",
+    "OpenFailure",
+    "OpenRequest",
     "OverloadError",
     "Prompt",
     "PromptError",
     "Queue",
     "Request",
     "RequestError",
+    "Sampling",
+    "SchemaError",
     "Scope",
     "ScriptedCore",
     "SharedCore",
     "Status",
+    "TextError",
+    "Token",
     "Trust",
     "UnsupportedModelError",
 ]

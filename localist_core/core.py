@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from localist_core.blocks import DECISION_KINDS, NEUTRAL_KINDS, Prompt
+from localist_core.blocks import DECISION_KINDS, NEUTRAL_KINDS, Prompt, Trust
 from localist_core.dial import Dial, Status
 from localist_core.errors import DialError, RequestError
 
@@ -32,13 +32,7 @@ class Request:
             raise RequestError(f"expected at least one action for agent `{self.agent}`, got none")
         if len(set(self.actions)) < len(self.actions):
             raise RequestError(f"expected different actions for agent `{self.agent}`, got {' '.join(self.actions)}")
-        neutral = {block.name for block in self.prompt.blocks if block.kind in NEUTRAL_KINDS}
-        names = set(self.prompt.names())
-        for target in sorted(self.dial.targets):
-            if target not in names:
-                raise DialError(f"expected targets that are blocks of the prompt, got `{target}`")
-            if target in neutral:
-                raise DialError(f"expected targets that are not neutral, got `{target}`; leave it out")
+        check_targets(self.prompt, self.dial)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +149,32 @@ def choice_of(
         trace=trace,
         dial=request.dial.value,
     )
+
+
+def gathered(prompt: Prompt, dial: Dial) -> Prompt:
+    """The blocks that the model reads under a dial.
+
+    What a hard cut in all layers takes away and nothing trusted has seen, is not even read: so the decision cannot
+    depend on its content or length (framework, section 3, non-interference).
+    """
+    if not dial.is_whole_cut:
+        return prompt
+    return prompt.without(
+        block.name
+        for block in prompt.blocks
+        if block.trust is Trust.UNTRUSTED and block.kind not in DECISION_KINDS and block.name not in dial.targets
+    )
+
+
+def check_targets(prompt: Prompt, dial: Dial) -> None:
+    """Raise `DialError` unless all targets are blocks of the prompt, and none of them neutral."""
+    neutral = {block.name for block in prompt.blocks if block.kind in NEUTRAL_KINDS}
+    names = set(prompt.names())
+    for target in sorted(dial.targets):
+        if target not in names:
+            raise DialError(f"expected targets that are blocks of the prompt, got `{target}`")
+        if target in neutral:
+            raise DialError(f"expected targets that are not neutral, got `{target}`; leave it out")
 
 
 def check_knock_out(request: Request, block: str) -> None:

@@ -10,6 +10,10 @@ CoreError                    any failure of the core: the caller falls back to a
   DeadlineError              no answer in time: fall back, or allow more time
   ClosedError                a question to a queue that is closed: ask another
   NumericsError              inf or NaN came out of the model: do not use the decision
+  SchemaError                a schema that no grammar holds exactly: change the schema
+  BudgetError                no end within the token budget: allow more tokens, or bound the schema
+  TextError                  a text that the schema's own model refuses, or that cannot go on: fall back
+  MissingExtraError          an optional library is not installed: install the extra
 """
 
 from __future__ import annotations
@@ -53,3 +57,19 @@ class ClosedError(CoreError):
 
 class NumericsError(CoreError):
     """The model produced inf or NaN where a number was needed."""
+
+
+class SchemaError(CoreError):
+    """A schema, or a part of one, that the grammar cannot hold exactly, by name."""
+
+
+class BudgetError(CoreError):
+    """The token budget was spent before the text was complete."""
+
+
+class TextError(CoreError):
+    """A generated text that is no value: refused by its model, or in a dead end of the grammar."""
+
+
+class MissingExtraError(CoreError):
+    """An optional library that is not installed."""

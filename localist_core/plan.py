@@ -5,7 +5,7 @@ neighbours are: on the CPU a row alone and the same row in a batch agree bit for
 
 Keys stand in slots, in this order: `Plan.prefix` (keys and values that the plan carries itself), then what a cache of
 transformers holds, then the tokens of this pass. A row says how many of its tokens are in the first two (`Row.cached`);
-only the others are fed. `plan_of` lays a pass out from its rows, `step` the next pass of one new token for each row.
+only the others are fed. `plan_of` lays a pass out from its rows, `step` the next pass of new tokens for each row.
 """
 
 from __future__ import annotations
@@ -294,37 +294,41 @@ def plan_of(
     )
 
 
-def step(plan: Plan, ids: Tensor) -> Plan:
-    """The plan of the next pass: one new token for each batch entry, behind all its tokens and of its last block.
+def step(plan: Plan, ids: Tensor, counts: Tensor | None = None) -> Plan:
+    """The plan of the next pass: new tokens for each batch entry, behind all its tokens and of its last block.
 
-    The caller has put the keys of `plan`'s own tokens into its cache. The one fed token of each entry is its decision
-    row, under the same dial.
+    The caller has put the keys of `plan`'s own tokens into its cache. The new tokens are decision rows, under the same
+    dial.
 
     Args:
         plan: of the pass before, without trie and twin, each entry with a decision row.
-        ids: (batch,) int64 token ids.
+        ids: (batch, token) int64 token ids.
+        counts: (batch,) int64, how many of an entry's ids are tokens, 1 or more; those behind are padding. None = all.
     """
-    batch, device = len(ids), ids.device
+    (batch, width), device = ids.shape, ids.device
     last = plan.rows[:, -1:]
-    own_slot = last + plan.layout.groups.shape[1] - plan.ids.shape[1]
-    ones = torch.ones(batch, 1, dtype=torch.long, device=device)
-    position = plan.key_positions.gather(1, own_slot) + 1
-    seen = plan.seen.gather(2, last[:, None, :, None].expand(-1, -1, -1, plan.seen.shape[-1]))
-    is_steered = torch.tensor([dial.value > 0.0 for dial in plan.dials])
-    cut = ~plan.uncut.all(1).cpu()
+    own_slot = (last + plan.layout.groups.shape[1] - plan.ids.shape[1]).expand(-1, width)
+    place = torch.arange(width, device=device).expand(batch, -1)
+    end = torch.full_like(place[:, :1], width) if counts is None else counts[:, None]
+    present = place < end
+    positions = (plan.key_positions.gather(1, own_slot) + 1 + place) * present
+    before = plan.seen.gather(2, last[:, None, :, None].expand(-1, -1, width, plan.seen.shape[-1]))
+    own = torch.ones(width, width, dtype=torch.bool, device=device).tril() & present[:, None, None]
+    is_changed = torch.tensor([dial.value > 0.0 for dial in plan.dials]) | ~plan.uncut.all(1).cpu()
+    share = (present / end).to(plan.share)
     return replace(
         plan,
-        ids=ids[:, None],
-        positions=position,
-        padding=torch.cat([plan.padding, ones], dim=1),
-        kinds=plan.kinds.gather(1, last),
-        key_positions=torch.cat([plan.key_positions, position], dim=1),
-        seen=torch.cat([seen, ones[:, None, None].bool()], dim=-1),
-        rows=torch.zeros_like(ones),
-        share=torch.stack([torch.ones_like(ones), torch.zeros_like(ones)], dim=1).to(plan.share),
+        ids=ids,
+        positions=positions,
+        padding=torch.cat([plan.padding, present.long()], dim=1),
+        kinds=plan.kinds.gather(1, last).expand(-1, width),
+        key_positions=torch.cat([plan.key_positions, positions], dim=1),
+        seen=torch.cat([before, own], dim=-1),
+        rows=torch.minimum(place, end - 1),
+        share=torch.stack([share, torch.zeros_like(share)], dim=1),
         layout=plan.layout.extended(own_slot),
-        uncut=torch.cat([plan.uncut, ones.bool()], dim=1),
-        steered=(is_steered | cut).nonzero()[:, 0].to(device),
+        uncut=torch.cat([plan.uncut, torch.ones_like(present)], dim=1),
+        steered=(present.cpu() & is_changed[:, None]).flatten().nonzero()[:, 0].to(device),
         is_plain=plan.is_plain and bool(plan.padding[:, -1].all()),
         measured=[],
         masks={},

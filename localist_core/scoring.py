@@ -72,17 +72,20 @@ class Scorer:
     @torch.inference_mode()
     def score(self, rows: Sequence[Row]) -> list[Scored]:
         """Run the rows, one forward for each canonical shape (or more, see `BATCH`); results in their order."""
-        resumed = [self.beginnings.resumed(row) for row in rows]
         scored: dict[int, Scored] = {}
+        for indices, plan in self.plans(rows):
+            scored |= zip(indices, self._forward([rows[index] for index in indices], plan), strict=True)
+        return [scored[index] for index in range(len(rows))]
+
+    def plans(self, rows: Sequence[Row]) -> Iterator[tuple[list[int], Plan]]:
+        """The passes that rows need, behind what they begin with: which rows each one runs, and its plan."""
+        resumed = [self.beginnings.resumed(row) for row in rows]
         with self.beginnings.behind(resumed) as whole:
             for indices in _batches([one.row for one in resumed]):
                 batch = [resumed[index] for index in indices]
-                found = self._forward([one.row for one in batch], _stacked(batch, whole))
-                scored |= zip(indices, found, strict=True)
-        return [scored[index] for index in range(len(rows))]
+                yield indices, self._plan([one.row for one in batch], _stacked(batch, whole))
 
-    def _forward(self, rows: Sequence[Row], prefix: KeyValues) -> list[Scored]:
-        plan = self._plan(rows, prefix)
+    def _forward(self, rows: Sequence[Row], plan: Plan) -> list[Scored]:
         logits = run(self._model, plan).float()
         seen = seen_of(plan.measured)
         layers = sorted(plan.measured, key=lambda one: one.layer)

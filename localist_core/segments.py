@@ -55,7 +55,7 @@ class Layout:
         )
 
     def extended(self, like: Tensor) -> Layout:
-        """With one more key for each batch entry, of the block of the key with this index, (batch, 1)."""
+        """With more keys for each batch entry, of the blocks of the keys with these indices, (batch, new)."""
         batch = torch.arange(len(like), device=like.device)[:, None]
         return Layout(
             membership=torch.cat([self.membership, self.membership[batch, like]], dim=1),

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from localist_core.backend import Chosen, choose
 from localist_core.beginnings import CAPACITY_BYTES
-from localist_core.blocks import DECISION_KINDS, Prompt, Trust
+from localist_core.blocks import Prompt
 from localist_core.chat import encoder_of
 from localist_core.choice import trie_of
 from localist_core.citing import Citer, masses_at_options
-from localist_core.core import Capabilities, Choice, Request, check_knock_out, choice_of
+from localist_core.core import Capabilities, Choice, Request, check_knock_out, choice_of, gathered
 from localist_core.dial import Dial
 from localist_core.encoding import Encoding
 from localist_core.errors import DialError, EncodingError, NumericsError, OverloadError
@@ -33,6 +33,9 @@ from localist_core.trace import Seen, trace_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from localist_core.generation import Writer
+    from localist_core.open_choice import OpenAnswer, OpenRequest
 
 CAPACITY = 1024
 """Most requests in one call."""
@@ -86,6 +89,7 @@ class SharedCore:
             backend=backend,
         )
         self._citer = self._citer_of(model)
+        self._writer: Writer | None = None
         self._lock = threading.Lock()
         self.capabilities = Capabilities(
             name=name,
@@ -160,6 +164,23 @@ class SharedCore:
                 for request, one in zip(requests, scored, strict=False)
             )
 
+    def decide_open(self, requests: Sequence[OpenRequest]) -> tuple[OpenAnswer, ...]:
+        """Answer requests whose actions are too many to list, in their order: each a value of its schema, or a failure.
+
+        Raises:
+            CoreError: of any request that cannot be begun, for all; `MissingExtraError` without xgrammar.
+        """
+        if len(requests) > CAPACITY:
+            raise OverloadError(f"expected at most {CAPACITY} requests at once, got {len(requests)}; send fewer")
+        with self._lock:
+            if self._writer is None:
+                from localist_core.generation import Writer  # with an optional library
+
+                self._writer = Writer(
+                    self._model, self._tokenizer, encoder=self._encoder, scorer=self._scorer, longest=self._longest
+                )
+            return self._writer.write(requests)
+
     def knock_out(self, request: Request, block: str) -> float:
         """See `Core.knock_out`."""
         check_knock_out(request, block)
@@ -202,22 +223,12 @@ class SharedCore:
             return tuple(self._scorer.score([self._row(request, request.dial) for request in requests]))
 
     def _row(self, request: Request, dial: Dial, *, cut: str | None = None, has_twin: bool = False) -> Row:
-        """Encode a request under a dial.
-
-        What a hard cut in all layers takes away and nothing trusted has seen, is not even read: so the decision cannot
-        depend on its content or length (framework, section 3, non-interference).
-        """
+        """Encode a request under a dial."""
         prompt = self._encoder.arranged(request.prompt)
         if dial.touches_prefix:
             raise DialError("expected a dial of the decision rows, got scope `all`; use scope `decision`")
-        if dial.is_whole_cut and cut is None:
-            prompt = prompt.without(
-                block.name
-                for block in prompt.blocks
-                if block.trust is Trust.UNTRUSTED
-                and block.kind not in DECISION_KINDS
-                and block.name not in dial.targets
-            )
+        if cut is None:
+            prompt = gathered(prompt, dial)
         trie = trie_of([self._encoder.label(action) for action in request.actions], end_id=self._tokenizer.eos_token_id)
         row = Row(
             prompt=prompt, encoding=self._encoder.encode(prompt), dial=dial, trie=trie, cut=cut, has_twin=has_twin

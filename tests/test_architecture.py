@@ -32,7 +32,7 @@ CONFINED = {
     "lark": ("symbolic/parsing.py",),
     "networkx": ("symbolic/*.py", "agents/recording/*.py", "scenarios/*.py"),
     "triton": ("localist_core/*.py",),
-    "xgrammar": ("localist_core/*.py",),
+    "xgrammar": ("localist_core/grammar.py",),
     "rich": ("scenarios/cli.py", "scenarios/report/*.py"),
 }
 """Foreign package -> the only files of ours that may import it."""

@@ -196,7 +196,7 @@ def test_decode_over_a_left_padded_batch_is_the_longer_prompt(core, kind) -> Non
     scored(core, plan, cache)
     for token in (11, 12, 13):
         rows = [extended(row, token + b) for b, row in enumerate(rows)]
-        plan = step(plan, torch.tensor([token, token + 1]))
+        plan = step(plan, torch.tensor([[token], [token + 1]]))
         logits = scored(core, plan, cache)
         again = planned(core, [replace(row, cached=0) for row in rows])
         whole = scored(core, again)
@@ -218,7 +218,7 @@ def test_step_is_the_plan_laid_out_anew(llama, side) -> None:
     rows = ragged()
     plan = planned(llama, rows, side=side)
     longer = [extended(row, 9) for row in rows]
-    made, laid = step(plan, torch.tensor([9, 9])), planned(llama, longer, cached=plan.ids.shape[1], side=side)
+    made, laid = step(plan, torch.tensor([[9], [9]])), planned(llama, longer, cached=plan.ids.shape[1], side=side)
     for name in (
         "ids",
         "positions",
@@ -246,7 +246,7 @@ def test_dial_zero_over_a_left_padded_cache_is_the_stock_model_bit_for_bit(famil
     logits = scored(core, plan, ours)
     for token in (None, 11, 12):
         if token is not None:
-            plan = step(plan, torch.tensor([token, token]))
+            plan = step(plan, torch.tensor([[token], [token]]))
             logits = scored(core, plan, ours)
         with torch.inference_mode():
             whole = stock(plan.ids, attention_mask=plan.padding, position_ids=plan.positions, past_key_values=theirs)

@@ -14,7 +14,7 @@ def test_python_in_the_readme_runs() -> None:
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     assert blocks
     for block in blocks:
-        exec(compile(block, str(README), "exec"), {})
+        exec(compile(block, str(README), "exec", dont_inherit=True), {})
 
 
 def test_readme_names_every_file() -> None:

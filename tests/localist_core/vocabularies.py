@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 TEXTS = [
     "the car says please go then stop at red light . R3 : if gap < 20 forbid A2 yes no system user assistant",
     "<think> [INST] hello world 0123456789 instruct think you are a helpful schema goal options act",
-    "abc def ghi jkl mno pqr stu vwx yz ABCDEFGHIJKLMNOPQRSTUVWXYZ {}[]()<>|/_:.,;!?#*-+=",
+    'abc def ghi jkl mno pqr stu vwx yz ABCDEFGHIJKLMNOPQRSTUVWXYZ {}[]()<>|/_:.,;!?#*-+="',
 ]
 
 
