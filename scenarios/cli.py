@@ -9,7 +9,7 @@ import argparse
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Never
 
@@ -240,14 +240,20 @@ def _replay(arguments: argparse.Namespace) -> Exit:
 
 def _audit(arguments: argparse.Namespace) -> Exit:
     from agents.recording.audit import audit_run, audit_trace
+    from agents.recording.verdicts import audit_verdicts
 
     audit = audit_run(arguments.run) if arguments.run.is_dir() else audit_trace(arguments.run)
+    verdicts = audit_verdicts(arguments.run) if audit.is_intact and arguments.run.is_dir() else None
+    if verdicts is not None:
+        audit = replace(audit, findings=verdicts.findings)
+    counts = {} if verdicts is None else {"confirmed": verdicts.num_confirmed, "open": verdicts.num_open}
     if arguments.json:
-        print_json({"is_intact": audit.is_intact, **asdict(audit)})
+        print_json({"is_intact": audit.is_intact, **asdict(audit), "verdicts": counts or None})
     else:
         for finding in audit.findings:
             print(f"{finding.owner}, record {finding.index}: {finding.problem}: {finding.detail}")
         state = "intact" if audit.is_intact else f"{len(audit.findings)} findings"
         print(f"{state}: {audit.num_records} records, {audit.num_decisions} decisions, {audit.status}")
+        print(f"verdicts: {', '.join(f'{count} {name}' for name, count in counts.items()) or 'not checked again'}")
         print(f"sha256 of the trace: {audit.trace_sha256}")
     return Exit.PASS if audit.is_intact else Exit.FAILED

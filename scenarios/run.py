@@ -190,6 +190,7 @@ async def _perform(
     """Open bus and record, run all episodes, close them whatever happens."""
     async with open_bus(config.bus, header.run) as bus:
         with RunLog.open(path, header) as log:
+            log.write_rules({role.rules.sha256: role.rules.to_json() for role in scenario.roles.values()})
             agents = {
                 name: agent_of(name, scenario, config, header.run, log, VALID_TICKS * world.step_s)
                 for name in sorted(world.possible_agents)

@@ -129,6 +129,10 @@ class RuleSet(Generic[S, A]):
         self.action: type[A] = action
         self.actions: tuple[A, ...] = actions_of(action)
         self._codes = {id(one): codes_of(one) for one in self.actions}  # INVARIANT: self.actions keeps the ids alive
+        self.texts = {
+            id(one): json.dumps(one.model_dump(), sort_keys=True, separators=(",", ":")) for one in self.actions
+        }
+        """Canonical JSON of each of `actions`, by its id."""
         self.decider = decider
         self._drafts: dict[str, Declaration] = {}
         self._names: dict[object, str] = {}

@@ -59,6 +59,8 @@ Problem = Literal[
     "message-unsent",
     "reference-missing",
     "merge-mismatch",
+    "verdict-mismatch",
+    "rules-mismatch",
 ]
 """What an audit can find; FORMAT.md says what each means."""
 

@@ -38,6 +38,8 @@ from agents.recording.events import (
 from agents.recording.merge import CHAINS, TRACE, merge_run, write_whole
 
 LOCK = ".lock"
+RULES = "rules"
+"""Folder of the rule sets in a run directory."""
 SIDE = "run.json"
 """Wall times and whatever else may differ between two runs of one seed."""
 
@@ -168,6 +170,19 @@ class RunLog:
             write_whole(self.path / SIDE, [canonical(values) + b"\n"])
         except OSError as error:
             raise LogWriteError(f"expected to write `{self.path / SIDE}`, got {_reason(error)}") from error
+
+    def write_rules(self, texts: Mapping[str, str]) -> None:
+        """Write the rule sets that the header names by hash beside the record, each as its canonical JSON.
+
+        Raises:
+            LogWriteError: a write failed.
+        """
+        try:
+            (self.path / RULES).mkdir(exist_ok=True)
+            for name, text in texts.items():
+                write_whole(self.path / RULES / f"{name}.json", [text.encode()])
+        except OSError as error:
+            raise LogWriteError(f"expected to write `{self.path / RULES}`, got {_reason(error)}") from error
 
     def close(self, status: Literal["complete", "interrupted"]) -> None:
         """Record the end, write the merged trace, give the directory back; a second call does nothing.

@@ -1,0 +1,112 @@
+"""Rechecks every verdict of a recorded run by the independent checker: from the record and the rules beside it alone.
+
+`RUN/rules/<sha256>.json` holds each rule set as canonical JSON, under the hash that header and verdicts name it by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from agents.recording.audit import Finding
+from agents.recording.canonical import canonical, sha256_hex
+from agents.recording.errors import TraceError
+from agents.recording.events import DecisionRecord, Header, Observation, Scalar, VerdictRecord
+from agents.recording.log import RULES
+from agents.recording.trace import Trace
+from symbolic.checker import OpenError, RefusedError, Rules, check
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictAudit:
+    """What became of the verdicts of a run."""
+
+    num_confirmed: int
+    num_open: int
+    """Neither confirmed nor refuted: undecided then, without recorded facts or rules, or too open for the checker."""
+    findings: tuple[Finding, ...]
+    """Verdicts that are wrong, and rules that are not what their hash says."""
+
+
+def audit_verdicts(run: Path) -> VerdictAudit:
+    """Recheck the verdict of every attempt and every executed action.
+
+    Raises:
+        TraceError: no trace of this version there.
+    """
+    trace = Trace.read(run)
+    rules, findings = _rules(run, trace.header)
+    actions = {role.ruleset_sha256: role.actions for role in trace.header.roles.values()}
+    num_confirmed = num_open = 0
+    for owner, index, verdict, facts in _verdicts(trace):
+        known = rules.get(verdict.ruleset_sha256)
+        action = actions.get(verdict.ruleset_sha256, {}).get(verdict.action)
+        if known is None or action is None or facts is None or facts.facts_sha256 != verdict.facts_sha256:
+            num_open += 1
+            continue
+        try:
+            check(_certificate(verdict, facts, action), known)
+            num_confirmed += 1
+        except OpenError:
+            num_open += 1
+        except RefusedError as error:
+            findings.append(Finding(problem="verdict-mismatch", owner=owner, index=index, detail=str(error)))
+    return VerdictAudit(num_confirmed=num_confirmed, num_open=num_open, findings=tuple(findings))
+
+
+def _rules(run: Path, header: Header) -> tuple[dict[str, Rules], list[Finding]]:
+    """The rule sets beside the record that are what their names say."""
+    found: dict[str, Rules] = {}
+    findings: list[Finding] = []
+    for name in sorted({role.ruleset_sha256 for role in header.roles.values()}):
+        path = run / RULES / f"{name}.json"
+        try:
+            text = path.read_text(encoding="utf-8") if path.is_file() else None
+            if text is not None and sha256_hex(text.encode()) != name:
+                raise RefusedError("the rules are not what their hash says")
+            if text is not None:
+                found[name] = Rules(text)
+        except (RefusedError, UnicodeDecodeError) as error:
+            findings.append(Finding(problem="rules-mismatch", owner="run", index=0, detail=f"{error}"))
+        except OSError as error:
+            raise TraceError(f"expected to read `{path}`, got {(error.strerror or '').lower()}") from error
+    return found, findings
+
+
+def _verdicts(trace: Trace) -> Iterator[tuple[str, int, VerdictRecord, Observation | None]]:
+    """Owner, index, verdict and the facts it was given on; the verdict of an executed proposal once."""
+    observations = {
+        (record.agent, record.seq): record.event for record in trace.records if isinstance(record.event, Observation)
+    }
+    for record in trace.records:
+        if not isinstance(record.event, DecisionRecord):
+            continue
+        seen = record.event.observation_seq
+        facts = None if seen is None else observations.get((record.agent, seen))
+        said = [attempt.verdict for attempt in record.event.attempts]
+        if record.event.verdict not in said[-1:]:
+            said.append(record.event.verdict)
+        for verdict in said:
+            yield record.agent, record.seq, verdict, facts
+
+
+def _certificate(verdict: VerdictRecord, facts: Observation, action: dict[str, Scalar]) -> str:
+    """What the record says of one verdict, as a certificate (symbolic, certificate.py)."""
+    undecided = [anchor for anchor in verdict.undecided if anchor.startswith("R") and anchor[1:].isdecimal()]
+    if len(undecided) < len(verdict.undecided):
+        raise OpenError("a verdict that no rule was decided for")
+    plain: dict[str, JsonValue] = {
+        "action": dict(action),
+        "facts": facts.facts,
+        "kind": "verdict",
+        "outcome": verdict.outcome,
+        "prev": "",
+        "rules": verdict.ruleset_sha256,
+        "undecided": list(undecided),
+        "version": 1,
+        "violated": [violation.rule for violation in verdict.violations],
+    }
+    return canonical(plain).decode()

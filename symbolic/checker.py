@@ -1,0 +1,329 @@
+"""An independent checker of certificates: no code shared with the rest of the package, no solver, no generated code.
+
+    check(certificate_text, rules_text)      # says what was shown, or raises RefusedError or OpenError
+
+Input is text alone: a certificate (certificate.py says what is in one) and the canonical JSON of the rule set that it
+names by hash. Conditions are walked over boxes: each field has a lowest and a highest code, each number a lowest and a
+highest value, each truth is one or open. A point is a box of one code a field: there nothing is open.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, NoReturn
+
+Key = tuple[str, str]  # owner (`state` or `action`) and name of a field
+Box = dict[Key, tuple[int, int]]  # lowest and highest code of each field
+Numbers = tuple[Any, Any]  # lowest and highest value, int or Fraction
+
+NO, EITHER, YES = 0, 1, 2  # what a truth may be in a box: `and` is the least, `or` the greatest, `not` the rest to 2
+MAX_BOXES = 50_000  # looked at for one certificate; beyond, nothing is shown
+SORTS = {"flag": (bool,), "choice": (str,), "number": (int, float)}
+
+
+class RefusedError(ValueError):
+    """The certificate does not hold, or is none: one line why."""
+
+
+class OpenError(ValueError):
+    """The checker cannot tell within its budget; never read as a certificate that holds."""
+
+
+@dataclass(slots=True)
+class Field:
+    """One declared field; it remembers the codes and numbers that it was asked for."""
+
+    name: str
+    kind: str
+    low: int
+    high: int
+    step: Fraction
+    words: list[str]
+    codes: dict[Any, int] = field(default_factory=dict)
+    values: dict[int, Any] = field(default_factory=dict)
+
+    def code(self, value: Any) -> int:
+        """The code of an exact value as JSON holds it."""
+        if type(value) in SORTS[self.kind] and value not in self.codes:
+            number = self.words.index(value) if self.kind == "choice" else Fraction(repr(value * 1)) / self.step
+            if number == int(number) and self.low <= number <= self.high:
+                self.codes[value] = int(number)
+        if type(value) not in SORTS[self.kind] or value not in self.codes:
+            _refuse(f"expected a value of `{self.name}`, got `{value!r:.40}`")
+        return self.codes[value]
+
+    def value(self, code: int) -> Any:
+        """The number of a code: an int where it is whole, which is faster."""
+        if code not in self.values:
+            exact = code * self.step
+            self.values[code] = exact.numerator if exact.denominator == 1 else exact
+        return self.values[code]
+
+
+@dataclass(slots=True)
+class Rules:
+    """A rule set as its canonical JSON says."""
+
+    text: str
+    fields: dict[Key, Field] = field(default_factory=dict)
+    rules: dict[str, dict[str, Any]] = field(default_factory=dict)
+    order: list[str] = field(default_factory=list)  # names of what can be broken, R1 first
+    defeaters: dict[str, list[str]] = field(default_factory=dict)
+    reads: dict[str, set[Key]] = field(default_factory=dict)  # of the state, by each rule and what may defeat it
+    actions: list[Box] = field(default_factory=list)
+    boxes: int = 0
+
+    def __post_init__(self) -> None:
+        plain = _parsed(self.text)
+        for owner in ("state", "action"):
+            for name, kind, low, high, step, _, words in plain[owner]["fields"]:
+                self.fields[owner, name] = Field(name, kind, low, high, Fraction(step), words)
+        for rule in sorted(plain["rules"], key=lambda one: (-one["priority"], one["name"])):
+            self.rules[rule["name"]] = rule
+            self.defeaters[rule["name"]] = list(rule.get("unless", []))
+        for name, rule in self.rules.items():
+            for other in rule.get("overrides", []):
+                self.defeaters[other].append(name)
+        self.order = [name for name, rule in self.rules.items() if rule["kind"] != "permit"]
+        self.reads = {name: set(self.read(name)) for name in self.order}
+        keys = [key for key in self.fields if key[0] == "action"]
+        for codes in itertools.product(*(range(self.fields[key].low, self.fields[key].high + 1) for key in keys)):
+            self.actions.append({key: (code, code) for key, code in zip(keys, codes, strict=True)})
+
+    def read(self, name: str, above: tuple[str, ...] = ()) -> Iterator[Key]:
+        if name in above:
+            _refuse(f"expected rules that do not defeat each other in a circle, got one at `{name}`")
+        yield from _fields(self.rules[name]["expression"])
+        yield from (key for other in self.defeaters[name] for key in self.read(other, (*above, name)))
+
+    # Which rules are broken
+
+    def violated(self, name: str, box: Box) -> int:
+        """Whether a rule is broken in a box, its exceptions counted."""
+        return self.undefeated(name, self.breaks(name, box), box)
+
+    def breaks(self, name: str, box: Box) -> int:
+        """The same, exceptions left out."""
+        found = self.truth(self.rules[name]["expression"], box)
+        return 2 - found if self.rules[name]["kind"] == "require" else found
+
+    def undefeated(self, name: str, own: int, box: Box) -> int:
+        """A truth about a rule, as far as no rule in force defeats that rule."""
+        for other in self.defeaters[name] if own else ():
+            if self.rules[other]["kind"] == "permit":
+                applies = self.truth(self.rules[other]["expression"], box)
+            else:  # where it forbids some action
+                applies = max(self.breaks(other, box | action) for action in self.actions)
+            own = min(own, 2 - self.undefeated(other, applies, box))
+        return own
+
+    # Conditions and numbers over a box
+
+    def truth(self, node: Any, box: Box) -> int:
+        op = node[0]
+        if op in ("and", "or"):
+            found, last = (YES, NO) if op == "and" else (NO, YES)
+            for part in node[1:]:
+                one = self.truth(part, box)
+                found = min(found, one) if op == "and" else max(found, one)
+                if found == last:
+                    break
+            return found
+        if op in ("<", "<=", "=="):
+            (low, high), (least, most) = self.number(node[1], box), self.number(node[2], box)
+            if op == "==":
+                return _decided(low == high == least == most, high < least or most < low)
+            return _decided(high < least, low >= most) if op == "<" else _decided(high <= least, low > most)
+        match node:
+            case ["not", part]:
+                return 2 - self.truth(part, box)
+            case ["member", [_, *key], *words]:
+                possible = self.possible(tuple(key), box)
+                return _decided(possible <= {*words}, not possible & {*words})
+            case ["read", _, _]:
+                low, high = box[node[1], node[2]]
+                return _decided(low == 1, high == 0)
+            case ["implies", left, right]:
+                return max(2 - self.truth(left, box), self.truth(right, box))
+            case ["iff", left, right]:
+                first, second = self.truth(left, box), self.truth(right, box)
+                return EITHER if EITHER in (first, second) else _decided(first == second, first != second)
+            case [">" | ">=" as sign, left, right]:
+                return self.truth([sign.replace(">", "<"), right, left], box)
+            case ["!=", *sides]:
+                return 2 - self.truth(["==", *sides], box)
+            case ["same", [_, *left], [_, *right]]:
+                mine, other = (self.possible(tuple(key), box) for key in (left, right))
+                return _decided(left == right or (mine == other and len(mine) == 1), not mine & other)
+            case ["constant", bool(value)]:
+                return YES if value else NO
+        _refuse(f"expected a condition, got `{node!r:.60}`")
+
+    def possible(self, key: Any, box: Box) -> set[str]:
+        return set(self.fields[key].words[box[key][0] : box[key][1] + 1])
+
+    def number(self, node: Any, box: Box) -> Numbers:
+        op, *parts = node
+        if op == "read":
+            (low, high), one = box[node[1], node[2]], self.fields[node[1], node[2]]
+            return one.value(low), one.value(high)
+        if op == "number":
+            value = Fraction(node[1]) if "/" in node[1] else int(node[1])
+            return value, value
+        if op == "choose":
+            found = self.truth(parts[0], box)
+            sides = [self.number(part, box) for part, never in ((parts[1], NO), (parts[2], YES)) if found != never]
+            return min(low for low, _ in sides), max(high for _, high in sides)
+        return _computed(op, [self.number(part, box) for part in parts])
+
+    # Boxes
+
+    def box_of(self, owner: str, values: Mapping[str, Any]) -> Box:
+        """The box of values that are exact, [lowest, highest], or None for unknown."""
+        keys = {key for key in self.fields if key[0] == owner}
+        if {(owner, name) for name in values} != keys:
+            _refuse(f"expected a value of each field of the {owner}, got `{sorted(values)!r:.80}`")
+        return {key: self.span(self.fields[key], values[key[1]]) for key in keys}
+
+    def span(self, one: Field, value: Any) -> tuple[int, int]:
+        if value is None:
+            return one.low, one.high
+        low, high = (one.code(end) for end in (value if isinstance(value, list) else (value, value)))
+        return (low, high) if low <= high else _refuse(f"expected an ordered range of `{one.name}`, got `{value!r}`")
+
+    def halves(self, box: Box, keys: Collection[Key]) -> Iterator[Box]:
+        """The two halves of a box across the widest of some fields; none where all of them are points."""
+        key = max(sorted(keys), key=lambda key: box[key][1] - box[key][0], default=None)
+        if key is not None and box[key][0] < box[key][1]:
+            (low, high), middle = box[key], sum(box[key]) // 2
+            yield from ({**box, key: span} for span in ((low, middle), (middle + 1, high)))
+
+    def ever(self, name: str, box: Box) -> bool:
+        """Whether a rule is broken anywhere in a box."""
+        found = self.looked(self.violated(name, box))
+        return found == YES or (found == EITHER and any(self.ever(name, h) for h in self.halves(box, self.reads[name])))
+
+    def covered(self, box: Box, witnesses: Sequence[Box]) -> bool:
+        """Whether in every state of a box some witness breaks no rule."""
+        if any(self.looked(max(self.violated(name, box | one) for name in self.order)) == NO for one in witnesses):
+            return True
+        halves = list(self.halves(box, set().union(*self.reads.values())))
+        return bool(halves) and all(self.covered(half, witnesses) for half in halves)
+
+    def looked(self, found: int) -> int:
+        self.boxes += 1
+        if self.boxes <= MAX_BOXES:
+            return found
+        raise OpenError(f"expected an answer within {MAX_BOXES} boxes, got none; too much is left open")
+
+
+def check(certificate: str, rules: str | Rules) -> str:
+    """The kind of a certificate that holds for these rules, given as canonical JSON or read once as `Rules`.
+
+    Raises `RefusedError` where what it says is not so, or it is none for these rules, `OpenError` where that is open.
+    """
+    try:
+        plain = _parsed(certificate)
+        own = rules if isinstance(rules, Rules) else Rules(rules)
+        if hashlib.sha256(own.text.encode()).hexdigest() != plain["rules"] or plain["version"] != 1 or not own.order:
+            _refuse("expected a certificate of version 1 for these rules, got one for others")
+        own.boxes = 0
+        {"verdict": _verdict, "repair": _repair, "totality": _totality}[plain["kind"]](own, plain)
+    except (KeyError, TypeError, IndexError, AttributeError, ValueError, ZeroDivisionError, RecursionError) as error:
+        if isinstance(error, RefusedError | OpenError):
+            raise
+        raise RefusedError(f"expected a certificate and its rules, got malformed ones ({error!r:.80})") from None
+    return str(plain["kind"])
+
+
+def _verdict(rules: Rules, plain: Mapping[str, Any]) -> None:
+    """Every rule that is not said to be undecided is broken somewhere in the facts if and only if that is said."""
+    violated, undecided = plain["violated"], plain["undecided"]
+    anchors = [f"R{place}" for place in range(1, len(rules.order) + 1)]
+    is_told = [one for one in anchors if one in violated] == violated and {*undecided} <= {*anchors} - {*violated}
+    if not is_told or plain["outcome"] != ("unsafe" if violated else "undecided" if undecided else "safe"):
+        _refuse(f"expected an outcome that follows from the rules named, got `{plain['outcome']!r:.20}`")
+    box = rules.box_of("state", plain["facts"]["fields"]) | rules.box_of("action", plain["action"])
+    for anchor, name in zip(anchors, rules.order, strict=True):
+        if anchor not in undecided and rules.ever(name, box) is not (anchor in violated):
+            _refuse(f"expected {anchor} to be told as it is, got the opposite")
+
+
+def _repair(rules: Rules, plain: Mapping[str, Any]) -> None:
+    """The action is safe, and every action that is nearer to the wanted one, or as near and listed first, is not."""
+    state = rules.box_of("state", plain["facts"]["fields"])
+    wanted, chosen = (rules.box_of("action", plain[key]) for key in ("wanted", "action"))
+    away = [sum(abs(one[key][0] - wanted[key][0]) for key in wanted) for one in rules.actions]
+    place = rules.actions.index(chosen)
+    if plain["distance"] != away[place]:
+        _refuse(f"expected the distance {away[place]}, got `{plain['distance']!r:.20}`")
+    for index, action in enumerate(rules.actions):
+        if (away[index], index) <= (away[place], place):
+            is_safe = not any(rules.ever(name, state | action) for name in rules.order)
+            if is_safe is not (index == place):
+                _refuse("expected the nearest safe action, got another")
+
+
+def _totality(rules: Rules, plain: Mapping[str, Any]) -> None:
+    """In every state of the declared domain one of the witnesses breaks no rule."""
+    whole: Box = {key: (one.low, one.high) for key, one in rules.fields.items() if key[0] == "state"}
+    if not rules.covered(whole, [rules.box_of("action", one) for one in plain["witnesses"]]):
+        _refuse("expected a safe witness in every state, got a state without")
+
+
+def _computed(op: str, parts: list[Numbers]) -> Numbers:
+    """An operation on ranges, exact at the ends."""
+    (lows, highs), (low, high) = zip(*parts, strict=True), parts[-1]
+    ends = [(one, other) for one in parts[0] for other in parts[-1]]
+    match op:
+        case "add":
+            return sum(lows), sum(highs)
+        case "subtract":
+            return lows[0] - high, highs[0] - low
+        case "negate":
+            return -high, -low
+        case "minimum":
+            return min(lows), min(highs)
+        case "maximum":
+            return max(lows), max(highs)
+        case "absolute":
+            return max(0, low, -high), max(-low, high)
+        case "multiply":
+            products = [one * other for one, other in ends]
+            return min(products), max(products)
+        case "floor_divide" | "modulo" if not low <= 0 <= high:
+            quotients = [one // other for one, other in ends]
+            if op == "floor_divide":
+                return min(quotients), max(quotients)
+            rests = [one - other * quotients[0] for one, other in ends]
+            return (min(rests), max(rests)) if len(set(quotients)) == 1 else (min(0, low), max(0, high))
+    _refuse(f"expected a known operation, and a divisor that is never 0, got `{op:.40}`")
+
+
+def _fields(node: Any) -> Iterator[Key]:
+    """Fields of the state that a condition reads."""
+    if node[:2] == ["read", "state"]:
+        yield "state", node[2]
+    for part in node[1:]:
+        yield from _fields(part) if isinstance(part, list) else ()
+
+
+def _decided(is_sure: bool, is_excluded: bool) -> int:
+    return YES if is_sure else NO if is_excluded else EITHER
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """Canonical JSON: sorted keys, no blanks; so that one content has one text and one hash."""
+    plain: dict[str, Any] = json.loads(text)
+    if not isinstance(plain, dict) or json.dumps(plain, sort_keys=True, separators=(",", ":")) != text:
+        _refuse(f"expected canonical JSON, got `{text!r:.60}`")
+    return plain
+
+
+def _refuse(why: str) -> NoReturn:
+    raise RefusedError(why)

@@ -1,0 +1,65 @@
+"""Every verdict of a run can be checked again from its record, without the code that gave it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from agents.recording.trace import Trace
+from agents.recording.verdicts import audit_verdicts
+from scenarios.cli import main
+from scenarios.config import RunConfig
+from scenarios.run import run
+from tests.scenarios.policies import CONTRITE
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose first proposals break rules."""
+    path = tmp_path_factory.mktemp("verdicts") / "run"
+    return run(RunConfig(scenario="corridor", seed=3), out=path, core=CONTRITE)
+
+
+@pytest.fixture
+def copy(recorded: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(recorded, tmp_path / "run"))
+
+
+def test_all_verdicts_of_a_run_are_confirmed(recorded: Path) -> None:
+    audit = audit_verdicts(recorded)
+    decisions = sum(record.event.kind == "decision" for record in Trace.read(recorded).records)
+    assert audit.findings == ()
+    assert audit.num_open == 0
+    assert audit.num_confirmed > decisions, "some attempts were refused, and those verdicts count too"
+
+
+def test_a_forged_verdict_is_found(copy: Path) -> None:
+    trace = copy / "trace.jsonl"
+    lines = trace.read_text().splitlines()
+    index = next(index for index, line in enumerate(lines) if '"outcome":"unsafe"' in line)
+    record = json.loads(lines[index])
+    record["event"]["attempts"][0]["verdict"] |= {"outcome": "safe", "violations": []}
+    lines[index] = json.dumps(record)
+    trace.write_text("\n".join(lines) + "\n")
+    assert [finding.problem for finding in audit_verdicts(copy).findings] == ["verdict-mismatch"]
+
+
+def test_rules_that_were_changed_are_found_and_approve_nothing(copy: Path) -> None:
+    path = next((copy / "rules").glob("*.json"))
+    path.write_text(path.read_text().replace('"priority":', '"priority":1'))
+    audit = audit_verdicts(copy)
+    assert {finding.problem for finding in audit.findings} == {"rules-mismatch"}
+    assert audit.num_confirmed == 0
+    assert main(["audit", str(copy)]) == 1
+
+
+def test_without_the_rules_nothing_is_confirmed(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    confirmed = audit_verdicts(copy).num_confirmed
+    shutil.rmtree(copy / "rules")
+    audit = audit_verdicts(copy)
+    assert (audit.num_confirmed, audit.num_open, audit.findings) == (0, confirmed, ())
+    assert main(["audit", str(copy)]) == 0
+    assert f"verdicts: 0 confirmed, {confirmed} open" in capsys.readouterr().out
