@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
@@ -26,12 +26,14 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, causal_mask_function
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from localist_core.backend import PACKED, Reader
+from localist_core.backend import PACKED
 from localist_core.cascade import can_cascade, cascaded
 from localist_core.conditioning import Steering
 from localist_core.errors import DialError, UnsupportedModelError
-from localist_core.plan import Measured, Plan
-from localist_core.segments import Attended, Group, Layout, Segments, entropy_bits, packed
+from localist_core.measuring import Passed
+from localist_core.packed import sums
+from localist_core.plan import Plan, Sight
+from localist_core.segments import Group, Segments
 
 NAME = "localist_blocks"
 """The implementation's name; a model loaded or set to it calls `attend`."""
@@ -118,53 +120,77 @@ def attend(
     """
     if plan is None or not isinstance(attention_mask, Carry):
         raise UnsupportedModelError("expected the family to hand on plan and mask to its attention, got neither")
-    layer = int(getattr(module, "layer_idx", len(plan.measured)))
+    layer = int(getattr(module, "layer_idx", len(plan.passed)))
     if plan.keeps:
         plan.kept[layer] = (key, value)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     is_apart = _is_apart(plan, attention_mask, kwargs)
-    stock_mask, hidden, layout, read = _masks(plan, attention_mask, is_apart=is_apart)
+    sight = _sight(plan, attention_mask, is_apart=is_apart)
+    read = sight.read
     if is_apart:
-        before = plan.prefix[layer]
-        read = partial(packed, before=before)
-        output, weights = cascaded(query, before, (key, value), cast(Tensor, stock_mask), scale=scale), None
-    else:
-        if plan.prefix:
-            key, value = (
-                torch.cat([before.to(own).expand(len(own), -1, -1, -1), own], dim=2)
-                for before, own in zip(plan.prefix[layer], (key, value), strict=True)
-            )
+        read = partial(sums, before=plan.prefix[layer])
+    elif plan.prefix:
+        key, value = (
+            torch.cat([before.to(own).expand(len(own), -1, -1, -1), own], dim=2)
+            for before, own in zip(plan.prefix[layer], (key, value), strict=True)
+        )
+
+    def stock() -> tuple[Tensor, Tensor | None]:
+        if is_apart:
+            mask = cast(Tensor, sight.stock_mask)
+            return cascaded(query, plan.prefix[layer], (key, value), mask, scale=scale), None
         arguments = {"scaling": scaling, "dropout": dropout, **kwargs}
-        output, weights = _stock(module, plan.stock)(module, query, key, value, stock_mask, **arguments)
+        return _stock(module, plan.stock)(module, query, key, value, sight.stock_mask, **arguments)
+
     if not plan.rows.shape[1]:
-        return output, weights
-    floor = _floor(plan, layer, query.shape[1])
-    attended = read(
-        query.gather(2, plan.rows[:, None, :, None].expand(-1, query.shape[1], -1, query.shape[3])),
+        return stock()
+    floor, top = _floor(plan, layer, query.shape[1]), plan.top_floors[layer]
+    found = read(
+        _rows_of(query, plan.rows),
         key,
         value,
         Segments(
-            layout=layout,
-            hidden=hidden,
+            layout=sight.layout,
+            hidden=sight.hidden,
             floor=floor,
-            has_floor=plan.top_floors[layer] > 0.0,
-            has_cut=plan.top_floors[layer] == 1.0,
+            has_floor=top > 0.0,
+            has_cut=top == 1.0,
             is_odds=plan.is_odds,
+            has_output=len(plan.steered) > 0,
         ),
         scale=scale,
         softcap=kwargs.get("softcap"),
         sink=kwargs.get("s_aux"),
     )
-    plan.measured.append(_measured(layer, attended, floor, plan.share))
-    if len(plan.steered):
-        batch_of, row_of = plan.steered // plan.rows.shape[1], plan.steered % plan.rows.shape[1]
-        place = (batch_of, plan.rows[batch_of, row_of])
-        own = attended.output[batch_of, :, row_of].to(output.dtype)
-        if floor.shape[1] > 1:
-            changed = (floor > 0.0) | ~plan.uncut.all(1, keepdim=True)
-            own = torch.where(changed[batch_of, :, None], own, output[place])
-        output[place] = own
+    plan.passed.append(Passed(layer=layer, found=replace(found, output=None), floor=floor))
+    if found.output is None:
+        return stock()
+    if plan.is_all_steered:
+        return found.output.to(query.dtype).transpose(1, 2).contiguous(), None
+    output, weights = stock()
+    _replace_rows(output, found.output, floor, plan)
     return output, weights
+
+
+def _rows_of(query: Tensor, rows: Tensor) -> Tensor:
+    """The queries of the decision rows, (batch, head, row, width)."""
+    if query.shape[2] == rows.shape[1] == 1:
+        return query
+    return query.gather(2, rows[:, None, :, None].expand(-1, query.shape[1], -1, query.shape[3]))
+
+
+def _replace_rows(output: Tensor, own: Tensor, floor: Tensor, plan: Plan) -> None:
+    """Put the steered rows, (batch, head, row, width), into the output, (batch, token, head, width).
+
+    Heads that are not steered keep theirs, unless a block is knocked out.
+    """
+    batch_of, row_of = plan.steered // plan.rows.shape[1], plan.steered % plan.rows.shape[1]
+    place = (batch_of, plan.rows[batch_of, row_of])
+    rows = own[batch_of, :, row_of].to(output.dtype)
+    if floor.shape[1] > 1:
+        changed = (floor > 0.0) | ~plan.uncut.all(1, keepdim=True)
+        rows = torch.where(changed[batch_of, :, None], rows, output[place])
+    output[place] = rows
 
 
 def _floor(plan: Plan, layer: int, num_heads: int) -> Tensor:
@@ -188,28 +214,32 @@ def _is_apart(plan: Plan, carry: Carry, arguments: dict[str, Any]) -> bool:
     return is_whole and can_cascade(plan.stock, plan.ids.device, arguments)
 
 
-def _masks(plan: Plan, carry: Carry, *, is_apart: bool) -> tuple[Tensor | None, Tensor, Layout, Reader]:
-    """The mask for the family's own attention, what is hidden from the decision rows, (batch, 1, row, key), the layout
-    of the keys, and what attends for the rows, all for the keys that this kind of layer has; the first without the
-    prefix if that is apart.
-    """
-    known = plan.masks.get(id(carry))
-    if known is None:
-        row_positions = plan.positions.gather(1, plan.rows)
-        seen = plan.seen.gather(2, plan.rows[:, None, :, None].expand(-1, -1, -1, plan.seen.shape[-1]))
-        pattern = carry.allows(row_positions, plan.key_positions)
-        visible, layout = seen & pattern & plan.uncut[:, None, None], plan.layout
-        _check_targets(plan, visible)
-        slots = _slots(plan, carry)
-        if slots is not None:
-            _check_dropped(visible if plan.is_plain else _fed(plan) & plan.seen & _pattern(plan, carry), slots)
-            visible, layout = _taken(visible, slots), layout.taken(slots)
-        own = carry.mask(plan.stock) if plan.is_plain else _own_mask(plan, carry, slots, is_apart=is_apart)
-        # The carry is kept with its masks, so that its id stays its own.
-        hidden = ~visible
-        known = (carry, own, hidden, layout, plan.backend.reader(layout, hidden))
-        plan.masks[id(carry)] = known
-    return known[1], known[2], known[3], known[4]
+def _sight(plan: Plan, carry: Carry, *, is_apart: bool) -> Sight:
+    """What this kind of layer sees, made once for a forward."""
+    known = plan.sights.get(id(carry))
+    if known is not None:
+        return known
+    row_positions = plan.positions.gather(1, plan.rows)
+    seen = plan.seen.gather(2, plan.rows[:, None, :, None].expand(-1, -1, -1, plan.seen.shape[-1]))
+    pattern = carry.allows(row_positions, plan.key_positions)
+    visible, layout = seen & pattern & plan.uncut[:, None, None], plan.layout
+    _check_targets(plan, visible)
+    slots = _slots(plan, carry)
+    if slots is not None:
+        _check_dropped(visible if plan.is_plain else _fed(plan) & plan.seen & _pattern(plan, carry), slots)
+        visible, layout = _taken(visible, slots), layout.taken(slots)
+    hidden = ~visible
+    # Asking a GPU whether anything is hidden would make it wait; hiding nothing is harmless.
+    is_open = visible.device.type == "cpu" and not bool(hidden.any())
+    sight = Sight(
+        carry=carry,
+        stock_mask=None if plan.is_all_steered else _stock_mask(plan, carry, slots, is_apart=is_apart),
+        hidden=None if is_open else hidden,
+        layout=layout,
+        read=plan.backend.reader(layout, hidden),
+    )
+    plan.sights[id(carry)] = sight
+    return sight
 
 
 def _slots(plan: Plan, carry: Carry) -> Tensor | None:
@@ -249,10 +279,12 @@ def _pattern(plan: Plan, carry: Carry) -> Tensor:
     return carry.allows(plan.positions, plan.key_positions)
 
 
-def _own_mask(plan: Plan, carry: Carry, slots: Tensor | None, *, is_apart: bool) -> Tensor:
-    """The mask of a batch with a tree, a prefix, or positions that leave tokens out, as the family's attention takes
-    it; without the prefix if that is apart.
+def _stock_mask(plan: Plan, carry: Carry, slots: Tensor | None, *, is_apart: bool) -> Tensor | None:
+    """The mask as the family's attention takes it: its own, or one for a batch with a tree, a prefix, or positions that
+    leave tokens out; without the prefix if that is apart.
     """
+    if plan.is_plain:
+        return carry.mask(plan.stock)
     mask = plan.seen[..., plan.prefix[0][0].shape[2] :] if is_apart else plan.seen & _pattern(plan, carry)
     if slots is not None:
         mask = _taken(mask, slots)
@@ -283,27 +315,6 @@ def _stock(module: nn.Module, name: str) -> Callable[..., tuple[Tensor, Tensor |
         return function
     found: Callable[..., tuple[Tensor, Tensor | None]] = ALL_ATTENTION_FUNCTIONS[name]
     return found
-
-
-def _measured(layer: int, attended: Attended, floor: Tensor, share: Tensor) -> Measured:
-    """Means over heads and decision rows; where a value is NaN it is undefined, and does not count."""
-    undefinable = torch.stack([attended.raw_fidelity, attended.steered_fidelity, attended.inner_entropy_bits], dim=-1)
-    defined = ~undefinable.isnan()
-    means = (share @ undefinable.masked_fill(~defined, 0.0).mean(1)) / (share @ defined.to(share).mean(1))
-    entropies = torch.stack([entropy_bits(attended.steered), attended.token_entropy_bits], dim=-1)
-    of_blocks, of_tokens = (share @ entropies.mean(1)).unbind(-1)
-    is_applied = ((attended.bias < 0.0) & (share[:, 0] > 0.0)[:, None]).any(-1)
-    return Measured(
-        layer=layer,
-        raw=share @ attended.raw.mean(1),
-        steered=share @ attended.steered.mean(1),
-        fidelities=means[..., :2],
-        entropy_bits=of_blocks,
-        token_entropy_bits=of_tokens,
-        inner_entropy_bits=means[..., 2],
-        statuses=(floor > 0.0).long() + is_applied,
-        heads=attended.raw,
-    )
 
 
 AttentionInterface.register(NAME, attend)

@@ -1,6 +1,6 @@
 """Which code attends for the decision rows: one contract, three back ends, and the check that decides between them.
 
-`packed` (segments.py) runs everywhere. On CUDA the Triton kernel comes first, then flash attention through
+`packed` (packed.py) runs everywhere. On CUDA the Triton kernel comes first, then flash attention through
 `varlen_attn`. Neither is taken on trust: at load each must give, on the device and in the model's number format, what
 `packed` gives for a small batch. One that fails, for whatever reason, is left out, and the reason is kept.
 """
@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from localist_core.errors import RequestError, UnsupportedModelError
+from localist_core.packed import Sums, attended_of, packed, sums
 from localist_core.parts import merged, spans_of
-from localist_core.segments import Attended, Group, Layout, Segments, layout_of, packed
+from localist_core.segments import Attended, Group, Layout, Segments, layout_of
 from localist_core.varlen import Varlen, fits, flash, sequences_of, varlen_parts
 
 BackendName = Literal["packed", "triton", "varlen"]
@@ -40,7 +41,7 @@ class Reader(Protocol):
         scale: float,
         softcap: float | None = None,
         sink: Tensor | None = None,
-    ) -> Attended: ...
+    ) -> Attended | Sums: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class Chosen:
     """Back ends that would have come first, and why they did not."""
 
 
-PACKED = Backend("packed", lambda layout, hidden: packed)
+PACKED = Backend("packed", lambda layout, hidden: sums)
 """Float32 by matrix products, on any device."""
 
 
@@ -89,7 +90,7 @@ def triton_backend() -> Backend:
             softcap: float | None = None,
             sink: Tensor | None = None,
         ) -> Attended:
-            parts = kernel_parts(query, key, value, segments.hidden, spans, scale=scale, softcap=softcap)
+            parts = kernel_parts(query, key, value, hidden, spans, scale=scale, softcap=softcap)
             return merged(parts, segments, sink=sink)
 
         return read
@@ -177,8 +178,11 @@ def check(backend: Backend, device: torch.device, dtype: torch.dtype) -> None:
         torch.randn(2, heads, length, 64, generator=generator).to(device, dtype)
         for heads, length in ((4, 3), (2, 48), (2, 48))
     )
+    assert segments.hidden is not None
     read = backend.reader(segments.layout, segments.hidden)
-    ours, exact = (one(query, key, value, segments, scale=0.125) for one in (read, packed))
+    ours, exact = (attended_of(one(query, key, value, segments, scale=0.125)) for one in (read, packed))
+    assert ours.output is not None
+    assert exact.output is not None
     masses = float((ours.steered - exact.steered).abs().max())
     outputs = float((ours.output - exact.output).abs().max())
     if not (masses <= SHARE_TOLERANCE and outputs <= OUTPUT_TOLERANCE[dtype]):

@@ -23,6 +23,7 @@ from localist_core.choice import Trie
 from localist_core.dial import Dial, layer_floor
 from localist_core.encoding import Encoding
 from localist_core.errors import DialError, RequestError
+from localist_core.measuring import Measured, Passed, measured_of
 from localist_core.segments import Group, Layout, layout_of
 
 NO_TRIE = Trie(tokens=(), parents=(), depths=(), paths=((),), branches={})
@@ -106,6 +107,21 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What one kind of layer sees, with a window or without one; all for the keys that it has."""
+
+    carry: object
+    """What it was made from; kept, so that its id stays its own."""
+    stock_mask: Tensor | None
+    """The mask for the family's own attention; without the prefix if that is apart."""
+    hidden: Tensor | None
+    """See `Segments`."""
+    layout: Layout
+    read: Reader
+    """What attends for the decision rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What the attention function needs to know of a batch. Built once for a forward, read by every layer."""
 
@@ -140,17 +156,19 @@ class Plan:
     dials: tuple[Dial, ...]
     steered: Tensor
     """(change,) int64: flat indices into batch * row of the rows whose output the dial or a cut replaces; no twins."""
+    is_all_steered: bool
+    """Whether the dial or a cut replaces every fed row in every head: then the family's own attention is not needed."""
     is_plain: bool
     """No tree, no twin, no prefix, no padding between tokens, and positions count every token: the family's own mask
     serves."""
     stock: str
     """The family's own attention for all other rows: `sdpa` or `eager`."""
-    measured: list[Measured] = field(default_factory=list)
+    passed: list[Passed] = field(default_factory=list)
     """Filled by the attention function, one entry for each layer in the order of the calls."""
     backend: Backend = PACKED
     """What attends for the decision rows."""
-    masks: dict[int, tuple[object, Tensor | None, Tensor, Layout, Reader]] = field(default_factory=dict)
-    """Cache of the attention function: the masks of each kind of layer."""
+    sights: dict[int, Sight] = field(default_factory=dict)
+    """Cache of the attention function: what each kind of layer sees."""
     is_even: bool = False
     """Whether there is a prefix, and every batch entry has all of it behind it."""
     prefix: Sequence[tuple[Tensor, Tensor]] = ()
@@ -164,28 +182,10 @@ class Plan:
     kept: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
     """For each layer its own keys and values, without `prefix`: (batch, kv head, cached + token, width)."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """Means over heads and decision rows in one layer; pass 0 is the decision, pass 1 its twin."""
-
-    layer: int
-    raw: Tensor
-    """(batch, pass, block)"""
-    steered: Tensor
-    """(batch, pass, block)"""
-    fidelities: Tensor
-    """(batch, pass, 2) raw and steered; NaN where undefined."""
-    entropy_bits: Tensor
-    """(batch, pass) of the masses as used, over blocks."""
-    token_entropy_bits: Tensor
-    """(batch, pass) of the weights as used, over tokens."""
-    inner_entropy_bits: Tensor
-    """(batch, pass) likewise, over tokens that are not neutral; NaN where no row sees any."""
-    statuses: Tensor
-    """(batch, head) int64, index into `Status`: what the dial did on the decision rows."""
-    heads: Tensor
-    """(batch, head, row, block): masses before the dial of every head and row, from which the pointer head is read."""
+    @property
+    def measured(self) -> Measured:
+        """What follows from `passed`, derived anew at each call; for plans with decision rows."""
+        return measured_of(self.passed, self.share)
 
 
 def plan_of(
@@ -284,6 +284,7 @@ def plan_of(
         is_odds=_odds(rows).to(device) if any(row.dial.kind == "odds" for row in rows) else None,
         dials=tuple(row.dial for row in rows),
         steered=((share[:, 0] > 0.0) & is_steered[:, None]).flatten().nonzero()[:, 0].to(device),
+        is_all_steered=_is_all_steered(rows, tokens),
         is_plain=not (prefix or has_holes or any(_is_uneven(row) for row in rows)),
         is_even=before > 0 and all(row.cached >= before for row in rows),
         stock=stock,
@@ -315,6 +316,7 @@ def step(plan: Plan, ids: Tensor, counts: Tensor | None = None) -> Plan:
     before = plan.seen.gather(2, last[:, None, :, None].expand(-1, -1, width, plan.seen.shape[-1]))
     own = torch.ones(width, width, dtype=torch.bool, device=device).tril() & present[:, None, None]
     is_changed = torch.tensor([dial.value > 0.0 for dial in plan.dials]) | ~plan.uncut.all(1).cpu()
+    changed = present.cpu() & is_changed[:, None]
     share = (present / end).to(plan.share)
     return replace(
         plan,
@@ -328,10 +330,11 @@ def step(plan: Plan, ids: Tensor, counts: Tensor | None = None) -> Plan:
         share=torch.stack([share, torch.zeros_like(share)], dim=1),
         layout=plan.layout.extended(own_slot),
         uncut=torch.cat([plan.uncut, torch.ones_like(present)], dim=1),
-        steered=(present.cpu() & is_changed[:, None]).flatten().nonzero()[:, 0].to(device),
+        steered=changed.flatten().nonzero()[:, 0].to(device),
+        is_all_steered=bool(changed.all()) and all(dial.heads is None for dial in plan.dials),
         is_plain=plan.is_plain and bool(plan.padding[:, -1].all()),
-        measured=[],
-        masks={},
+        passed=[],
+        sights={},
         cached=plan.cached + plan.ids.shape[1],
         kept={},
     )
@@ -360,6 +363,14 @@ def _check_layers(dial: Dial, num_layers: int) -> None:
 
 def _odds(rows: Sequence[Row]) -> Tensor:
     return torch.tensor([row.dial.kind == "odds" for row in rows])
+
+
+def _is_all_steered(rows: Sequence[Row], tokens: int) -> bool:
+    """Whether every fed token of every row is a decision row under a dial, and there is no padding."""
+    return all(
+        row.num_decision_rows == tokens and row.dial.heads is None and (row.dial.value > 0.0 or row.cut is not None)
+        for row in rows
+    )
 
 
 def _slots(row: Row, before: int, cached: int, tokens: int, side: str) -> Tensor:

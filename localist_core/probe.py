@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -64,8 +65,7 @@ def run(model: PreTrainedModel, plan: Plan, cache: Cache | None = None) -> Tenso
         plan: the batch.
         cache: of transformers, dynamic or static, holding the plan's `cached` slots; the fed tokens are added to it.
     """
-    plan.measured.clear()
-    parameters = inspect.signature(model.forward).parameters
+    plan.passed.clear()
     arguments = _inputs(model, plan) | {"plan": plan}
     if cache is not None:
         arguments |= {"past_key_values": cache, "use_cache": True}
@@ -75,11 +75,17 @@ def run(model: PreTrainedModel, plan: Plan, cache: Cache | None = None) -> Tenso
         logits: Tensor = model(**arguments, rows=flat.flatten()).logits
         return logits.reshape(*rows.shape, logits.shape[-1])
     first = 0
-    if "logits_to_keep" in parameters:
+    if _can_keep(getattr(model.forward, "__func__", model.forward)):
         first = int(rows.min()) if rows.shape[1] else plan.ids.shape[1] - 1
         arguments["logits_to_keep"] = plan.ids.shape[1] - first
     logits = model(**arguments).logits
     return logits.gather(1, (rows - first)[..., None].expand(-1, -1, logits.shape[-1]))
+
+
+@lru_cache(maxsize=64)
+def _can_keep(forward: Callable[..., object]) -> bool:
+    """Whether a model can be asked for the logits of its last rows alone."""
+    return "logits_to_keep" in inspect.signature(forward).parameters
 
 
 @torch.inference_mode()
@@ -113,7 +119,7 @@ def probe(model: PreTrainedModel, backend: Backend = PACKED) -> Probed:
         attentions = model(**_inputs(model, plain), output_attentions=True).attentions
     _set(model, NAME)
     logits = _tried(model, plain)
-    called = sorted(one.layer for one in plain.measured)
+    called = sorted(one.layer for one in plain.passed)
     if called != list(range(num_layers)):
         raise _refusal(model, f"{len(set(called))} of {num_layers} layers called the attention function once")
     logit_difference = float((logits - expected).abs().max())
@@ -134,7 +140,7 @@ def probe(model: PreTrainedModel, backend: Backend = PACKED) -> Probed:
         family=family_of(model),
         stock=str(stock),
         calls_per_layer=len(called) // num_layers,
-        has_sinks=plain.measured[0].raw.shape[-1] > plain.layout.membership.shape[-1],
+        has_sinks=plain.measured.raw.shape[-1] > plain.layout.membership.shape[-1],
         logit_difference=logit_difference,
         mass_difference=mass_difference,
         cut_difference=cut_difference,
@@ -151,13 +157,13 @@ def _tried(model: PreTrainedModel, plan: Plan) -> Tensor:
 def _compare_masses(model: PreTrainedModel, plan: Plan, attentions: tuple[Tensor, ...], tolerance: float) -> float:
     """The largest difference; refuses the model where it is too large."""
     blocks, largest = plan.layout.membership.shape[-1], 0.0
-    for one in plan.measured:
-        weights = attentions[one.layer].float().mean(1)
+    for layer, raw in enumerate(plan.measured.raw):
+        weights = attentions[layer].float().mean(1)
         of_rows = weights.gather(1, plan.rows[..., None].expand(-1, -1, weights.shape[-1]))
         masses = (plan.share @ (of_rows @ plan.layout.membership))[:, 0]
-        difference = float((masses - one.raw[:, 0, :blocks]).abs().max())
+        difference = float((masses - raw[:, 0, :blocks]).abs().max())
         if not difference <= tolerance:
-            raise _refusal(model, f"its eager attention differs from ours by {difference:.1e} in layer {one.layer}")
+            raise _refusal(model, f"its eager attention differs from ours by {difference:.1e} in layer {layer}")
         largest = max(largest, difference)
     return largest
 

@@ -87,15 +87,15 @@ class Scorer:
 
     def _forward(self, rows: Sequence[Row], plan: Plan) -> list[Scored]:
         logits = run(self._model, plan).float()
-        seen = seen_of(plan.measured)
-        layers = sorted(plan.measured, key=lambda one: one.layer)
+        measured = plan.measured
+        seen = seen_of(measured)
         return [
             Scored(
                 row=row,
                 logits=logits[position],
                 seen=seen[position][0],
                 twin=seen[position][1],
-                heads=torch.stack([one.heads[position] for one in layers]),
+                heads=measured.heads[:, position],
             )
             for position, row in enumerate(rows)
         ]

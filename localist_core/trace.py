@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import torch
-from torch import Tensor
 
 from localist_core.core import BlockTrace
 from localist_core.dial import Status
 from localist_core.errors import NumericsError
-from localist_core.plan import Measured, Row
+from localist_core.measuring import Measured
+from localist_core.plan import Row
 
 DIGITS = 6
 """Digits kept behind the point: what float32 carries, and compact to store."""
@@ -37,38 +34,36 @@ class Seen:
     """[layer][head] index into `Status`."""
 
 
-def seen_of(measured: Sequence[Measured]) -> list[tuple[Seen, Seen]]:
+def seen_of(measured: Measured) -> list[tuple[Seen, Seen]]:
     """Take the measurements of a forward off the device: for each batch entry the decision and its twin, which is all
     zeros where there is none.
 
     Raises:
         NumericsError: a mass is inf or NaN.
     """
-    layers = sorted(measured, key=lambda one: one.layer)
-    raw, steered = _mean([one.raw for one in layers]), _mean([one.steered for one in layers])
-    entropies = _mean([one.entropy_bits for one in layers])
-    of_tokens = _mean([one.token_entropy_bits for one in layers])
-    fidelities = torch.stack([one.fidelities for one in layers], dim=1).double().tolist()
-    inner = torch.stack([one.inner_entropy_bits for one in layers], dim=-1).double().tolist()
-    statuses = torch.stack([one.statuses for one in layers], dim=1).tolist()
+    raw, steered, entropies, of_tokens = (
+        one.double().mean(0).tolist()
+        for one in (measured.raw, measured.steered, measured.entropy_bits, measured.token_entropy_bits)
+    )
+    fidelities, inner, statuses = (
+        one.transpose(0, 1).double().tolist()
+        for one in (measured.fidelities, measured.inner_entropy_bits, measured.statuses)
+    )
     if not all(math.isfinite(mass) for entry in raw + steered for masses in entry for mass in masses):
         raise NumericsError("expected finite attention, got inf or NaN in the masses of a decision row")
-    entries = [
-        [
-            Seen(
-                raw=raw[b][n],
-                steered=steered[b][n],
-                fidelities=[(one[n][0], one[n][1]) for one in fidelities[b]],
-                entropy_bits=entropies[b][n],
-                token_entropy_bits=of_tokens[b][n],
-                inner_entropy_bits=inner[b][n],
-                statuses=statuses[b],
-            )
-            for n in (0, 1)
-        ]
-        for b in range(len(raw))
-    ]
-    return [(decision, twin) for decision, twin in entries]
+
+    def seen(entry: int, which: int) -> Seen:
+        return Seen(
+            raw=raw[entry][which],
+            steered=steered[entry][which],
+            fidelities=[(of_pass[which][0], of_pass[which][1]) for of_pass in fidelities[entry]],
+            entropy_bits=entropies[entry][which],
+            token_entropy_bits=of_tokens[entry][which],
+            inner_entropy_bits=[of_pass[which] for of_pass in inner[entry]],
+            statuses=[[int(status) for status in heads] for heads in statuses[entry]],
+        )
+
+    return [(seen(entry, 0), seen(entry, 1)) for entry in range(len(raw))]
 
 
 def trace_of(row: Row, seen: Seen, *, evidence: tuple[Row, Seen] | None, blocks: tuple[str, ...]) -> BlockTrace:
@@ -110,11 +105,6 @@ def trace_of(row: Row, seen: Seen, *, evidence: tuple[Row, Seen] | None, blocks:
 def _status(index: int, is_gathered: bool) -> Status:
     """Blocks that a hard cut kept out of the model are cut in every head, though no row shows it."""
     return Status.APPLIED if is_gathered else tuple(Status)[index]
-
-
-def _mean(layers: Sequence[Tensor]) -> Any:
-    """Mean over layers as nested lists of floats, as deep as the tensors."""
-    return torch.stack(list(layers)).double().mean(0).tolist()
 
 
 def _by_name(row: Row, masses: Sequence[float], blocks: tuple[str, ...]) -> tuple[float, ...]:

@@ -10,7 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from localist_core.backend import PACKED, Backend, triton_backend, varlen_backend
-from localist_core.segments import Attended, Group, Segments, layout_of, reference
+from localist_core.packed import attended_of
+from localist_core.reference import reference
+from localist_core.segments import Attended, Group, Segments, layout_of
 from tests.localist_core.planned import prompt_case
 from tests.localist_core.sequences import dense_varlen
 from tests.localist_core.test_segments import at, case
@@ -32,7 +34,7 @@ each_backend = pytest.mark.parametrize("backend", BACKENDS, ids=lambda one: one.
 def attended(backend: Backend, one, *, dtype=torch.float32, softcap=None) -> Attended:
     read = backend.reader(one.segments.layout, one.segments.hidden)
     query, key, value = (tensor.to(dtype) for tensor in (one.query, one.key, one.value))
-    return read(query, key, value, one.segments, scale=0.5, softcap=softcap, sink=one.sink)
+    return attended_of(read(query, key, value, one.segments, scale=0.5, softcap=softcap, sink=one.sink))
 
 
 def expected(one, *, dtype=torch.float32, softcap=None) -> Attended:

@@ -62,8 +62,7 @@ def scored(core: SharedCore, plan: Plan, cache: object = None) -> Tensor:
 
 def seen(plan: Plan) -> Tensor:
     """Raw and steered masses of all layers."""
-    layers = sorted(plan.measured, key=lambda one: one.layer)
-    return torch.stack([torch.stack([one.raw, one.steered]) for one in layers])
+    return torch.stack([plan.measured.raw, plan.measured.steered])
 
 
 def of_decisions(rows: Sequence[Row], logits: Tensor) -> list[Tensor]:
@@ -97,7 +96,7 @@ def test_decision_rows_over_a_cache_are_those_of_the_whole_prompt(core, kind, si
     if side == "right":
         first = planned(core, [replace(row, until=(start - 2) // 16 * 16) for row in rows])
     scored(core, first, cache)
-    assert not first.measured
+    assert not first.passed
     held = int(first.ids.shape[1])
     rest = [replace(row, cached=int(first.padding[0].sum())) for row in rows]
     plan = planned(core, rest, cached=held, side=side)
@@ -207,10 +206,10 @@ def test_decode_over_a_left_padded_batch_is_the_longer_prompt(core, kind) -> Non
                 atol=5e-4,
                 rtol=1e-4,
             )
-        for one, other in zip(plan.measured, again.measured, strict=True):
-            for b, row in enumerate(rows):
-                last = len(row.encoding.ids) - 1 - row.encoding.decision_from
-                torch.testing.assert_close(one.heads[b, :, 0], other.heads[b, :, last], atol=2e-5, rtol=1e-4)
+        ours, theirs = plan.measured.heads, again.measured.heads
+        for b, row in enumerate(rows):
+            last = len(row.encoding.ids) - 1 - row.encoding.decision_from
+            torch.testing.assert_close(ours[:, b, :, 0], theirs[:, b, :, last], atol=2e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])

@@ -18,7 +18,8 @@ from localist_core.errors import DialError
 from localist_core.examination import examination
 from localist_core.lessons import batch_at, collate, steering_of, width_of
 from localist_core.model import LocalistForCausalLM, small_config
-from localist_core.segments import Group, Segments, layout_of, reference
+from localist_core.reference import reference
+from localist_core.segments import Group, Segments, layout_of
 from tests.localist_core.lessons import MESSAGE, VOCAB, lesson
 
 HEADS, WIDTH = 2, 8

@@ -159,12 +159,11 @@ def test_stock_window_is_cut_by_index_so_a_masked_message_moves_it() -> None:
     assert float((short - long).abs().max()) > 0.1
 
 
-def test_shared_core_that_masks_instead_of_gathering_keeps_no_bit_and_refuses_nan(llama) -> None:
-    """All heads named one by one: the same cut, but nothing is left out of the model."""
+def test_shared_core_that_masks_instead_of_gathering_promises_no_bits_and_refuses_nan(llama) -> None:
+    """All heads named one by one: the same cut, but nothing is left out of the model. Whether bits survive is luck."""
     every = Dial(1.0, NEAR, heads=frozenset((layer, head) for layer in range(3) for head in range(4)))
     measured = influence(llama, frame(every), 1.0, [("go " * count,) for count in (1, 9, 60)])
-    assert measured.identical == 0
-    assert 0.0 < measured.logit_change < 1e-5
+    assert measured.logit_change < 1e-5
     request = tiny.request(every, message="please ignore")
     with poisoned(llama.model, untrusted_ids(llama, request), float("nan")), pytest.raises(NumericsError):
         llama.decide([request])

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from localist_core.dial import floor_bias
-from localist_core.segments import Attended, Group, Segments, entropy_bits, layout_of, packed, reference, rest_bias
+from localist_core.packed import packed
+from localist_core.reference import reference
+from localist_core.segments import Attended, Group, Segments, entropy_bits, layout_of, rest_bias
 
 BLOCK_GROUPS = (Group.NEUTRAL, Group.TARGET, Group.REST, Group.TARGET, Group.REST, Group.NEUTRAL)
 

@@ -118,10 +118,10 @@ def test_head_that_is_not_steered_keeps_its_bits(core) -> None:
         scores(core, [tiny.request(dial, message="")])[1]
         for dial in (Dial(0.0, tiny.TARGETS), Dial(0.9, tiny.TARGETS, heads=frozenset({(1, 2)})))
     )
-    for before, after in zip(plain.measured[:2], dialled.measured[:2], strict=True):
-        assert torch.equal(before.heads, after.heads)
-    assert not torch.equal(plain.measured[2].heads, dialled.measured[2].heads)
-    assert dialled.measured[1].statuses.tolist() == [[0, 0, 2, 0]]
+    before, after = plain.measured, dialled.measured
+    assert torch.equal(before.heads[:2], after.heads[:2])
+    assert not torch.equal(before.heads[2], after.heads[2])
+    assert after.statuses[1].tolist() == [[0, 0, 2, 0]]
 
 
 @pytest.mark.parametrize(("place", "reason"), [((3, 0), "of layers 0 to 2"), ((1, 4), "heads 0 to 3 of layer 1")])
