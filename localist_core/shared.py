@@ -29,6 +29,7 @@ from localist_core.loading import SHIPPED, Dtype, device_of, dtype_on, fingerpri
 from localist_core.plan import Row
 from localist_core.probe import probe
 from localist_core.scoring import Scored, Scorer, probabilities_of
+from localist_core.temperature import heat
 from localist_core.trace import Seen, trace_of
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ class SharedCore:
         dtype: Dtype = "auto",
         threads: int = 1,
         backend: str = "auto",
+        temperature: float = 1.0,
     ) -> SharedCore:
         """Load a model from a local directory; nothing is downloaded.
 
@@ -119,17 +121,20 @@ class SharedCore:
             dtype: `auto` is float32 on the CPU and the saved type on a GPU.
             threads: CPU threads of torch, for the whole process; sums keep their order at 1.
             backend: what attends for the decision rows: `auto` (see `backend.choose`), `packed`, `triton` or `varlen`.
+            temperature: of attention in all layers, see `temperature.py`; 1 = as trained.
 
         Raises:
             ModelMissingError: no complete model and tokenizer in the directory.
             UnsupportedModelError: no causal language model, or its attention cannot be steered and measured, or the
-                back end does not work there.
-            RequestError: no such device or back end.
+                back end does not work there, or its temperature cannot be changed.
+            RequestError: no such device, back end or temperature.
         """
         place = device_of(device)
         torch.set_num_threads(threads)
         directory = SHIPPED if path is None else Path(path)
         model, tokenizer = load(directory, dtype_on(place, dtype))
+        if temperature != 1.0:
+            heat(model, temperature)
         name = "localist-small" if path is None else directory.resolve().name
         cast(torch.nn.Module, model).to(place)
         return cls(model, tokenizer, name=name, chosen=choose(place, model.dtype, backend))

@@ -130,7 +130,7 @@ def assess(scenario: Scenario, core: Core, *, states: int, seed: int) -> tuple[R
 def sample_role(name: str, role: Role, core: Core, *, states: int, rng: random.Random) -> list[Sample]:
     """Decide sampled states of one role, batch by batch."""
     words = lexicon(role.rules)
-    drawn = [_draw(role, number, rng) for number in range(states)]
+    drawn = [draw_state(role, number, rng) for number in range(states)]
     samples: list[Sample] = []
     for start in range(0, states, BATCH):
         samples += asyncio.run(_decide_batch(name, role, words, core, drawn[start : start + BATCH]))
@@ -154,7 +154,7 @@ def reading_of(name: str, role: Role, samples: Sequence[Sample]) -> RoleReading:
     )
 
 
-def _draw(role: Role, number: int, rng: random.Random) -> tuple[Facts, tuple[int, ...]]:
+def draw_state(role: Role, number: int, rng: random.Random) -> tuple[Facts, tuple[int, ...]]:
     """A state in which the rule whose turn it is forbids something, if one is found, and an order of wishes."""
     rules = role.rules
     turn = rules.rules[number % len(rules.rules)].anchor

@@ -89,6 +89,8 @@ class Case:
     messages: tuple[Message, ...] = ()
     injections: tuple[Injection, ...] = ()
     style: Style = field(default_factory=Style)
+    role: str = "agent"
+    """Name of the role in the prompt."""
 
     @property
     def best(self) -> int | None:
@@ -101,7 +103,7 @@ class Case:
             self.words,
             self.facts,
             self.goal,
-            role="agent",
+            role=self.role,
             injections=self.injections if injections is None else injections,
             messages=self.messages,
             style=style or self.style,

@@ -156,8 +156,8 @@ def run(
     return path
 
 
-def load_core(config: CoreConfig) -> Core:
-    """The core that ships, or one from a model directory.
+def load_core(config: CoreConfig, *, temperature: float = 1.0) -> Core:
+    """The core that ships, or one from a model directory; `temperature` is that of attention, see `SharedCore.load`.
 
     Raises:
         CoreError: no complete model there, or one that cannot be steered.
@@ -168,7 +168,9 @@ def load_core(config: CoreConfig) -> Core:
     from localist_core import SharedCore
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call] # what a run shows is ours to say
-    return SharedCore.load(config.model, device=config.device, dtype=config.dtype, threads=config.threads)
+    return SharedCore.load(
+        config.model, device=config.device, dtype=config.dtype, threads=config.threads, temperature=temperature
+    )
 
 
 def free_path(folder: Path, name: str) -> Path:
