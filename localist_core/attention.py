@@ -333,6 +333,8 @@ def attend_lean(
     mask: Tensor,
     scaling: float,
     steering: Steering | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
     **_: object,
 ) -> tuple[Tensor, None]:
     """Attention in three plain operations under an additive mask, for training; (batch, head, position, width) inside.
@@ -343,21 +345,35 @@ def attend_lean(
     Args:
         module: the attention layer.
         query: (batch, head, token, width).
-        key: likewise; as many heads as the query, since none is repeated.
+        key: likewise; heads that several queries share are repeated.
         value: likewise.
         mask: (batch, 1, query, key), added to the scores; it must hold causality and padding, nothing else does.
         scaling: factor of the scores.
         steering: a dial that the mask does not hold, and what is asked or noted of the attention.
+        softcap: bound of the scores, where the family has one.
+        s_aux: (head,) scores of a sink beside all keys, where the family has one; nobody's value.
     """
+    if key.shape[1] != query.shape[1]:
+        key, value = (each.repeat_interleave(query.shape[1] // each.shape[1], 1) for each in (key, value))
     scores = torch.matmul(query * scaling, key.transpose(2, 3))
+    if softcap is not None:
+        scores = torch.tanh(scores / softcap) * softcap
     if steering is not None:
-        raw = torch.softmax((scores + mask)[:, :, steering.first :], -1) if steering.notes else None
+        raw = _weights(scores + mask, s_aux)[:, :, steering.first :] if steering.notes else None
         config: Any = module.config
         scores = steering.steer(scores, mask, int(cast(int, module.layer_idx)), config.num_hidden_layers)
-    weights = torch.softmax(scores + mask, -1).to(value.dtype)
+    weights = _weights(scores + mask, s_aux).to(value.dtype)
     if steering is not None and raw is not None:
         steering.note(raw, weights[:, :, steering.first :])
     return torch.matmul(weights, value).transpose(1, 2).contiguous(), None
+
+
+def _weights(scores: Tensor, sink: Tensor | None) -> Tensor:
+    """Softmax over the keys and, where there is one, a sink that is left out of the result."""
+    if sink is None:
+        return torch.softmax(scores, -1)
+    beside = sink.to(scores).view(1, -1, 1, 1).expand(len(scores), -1, scores.shape[2], 1)
+    return torch.softmax(torch.cat([scores, beside], -1), -1)[..., :-1]
 
 
 AttentionInterface.register(LEAN, attend_lean)

@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 import localist_core.model  # noqa: F401  # makes the family `localist` known to transformers
+from localist_core.adapters import ADAPTER, attach_from, base_of
 from localist_core.errors import ModelMissingError, RequestError, UnsupportedModelError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ Dtype = Literal["auto", "float32", "bfloat16"]
 
 
 def load(directory: Path, dtype: torch.dtype | str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Model and tokenizer that transformers saved in a directory.
+    """Model and tokenizer that transformers saved in a directory, or the base that an adapter there names, with it.
 
     Args:
         directory: a local one.
@@ -37,6 +38,10 @@ def load(directory: Path, dtype: torch.dtype | str) -> tuple[PreTrainedModel, Pr
         ModelMissingError: no complete model and tokenizer there.
         UnsupportedModelError: no causal language model.
     """
+    if (directory / ADAPTER).is_file():
+        loaded_base = load(base_of(directory), dtype)
+        attach_from(loaded_base[0], directory)
+        return loaded_base
     if not (directory / "config.json").is_file():
         raise ModelMissingError(f"expected a model directory with a config.json, got `{directory}`")
     bars: Any = transformers_logging

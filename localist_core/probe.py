@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
+from localist_core.adapters import reads_kinds
 from localist_core.attention import NAME
 from localist_core.backend import PACKED, Backend
 from localist_core.blocks import Block, BlockKind, Prompt, Trust
@@ -175,7 +176,7 @@ def _inputs(model: PreTrainedModel, plan: Plan) -> dict[str, Any]:
         "position_ids": plan.positions,
         "use_cache": False,
     }
-    if model.config.model_type == "localist":
+    if reads_kinds(model):
         inputs["block_kinds"] = plan.kinds
     return inputs
 
