@@ -10,17 +10,16 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import torch
-from torch import Tensor
+from transformers import PreTrainedModel
 
 from localist_core.attention import LEAN
 from localist_core.conditioning import Conditioning, Noted
 from localist_core.dial import DialKind
 from localist_core.errors import DialError
 from localist_core.lessons import Lesson, answer_loss, batch_at, grouped
-from localist_core.model import LocalistForCausalLM
+from localist_core.objective import row_scores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +78,7 @@ class Examination:
 
 @torch.no_grad()
 def examination(
-    model: LocalistForCausalLM,
+    model: PreTrainedModel,
     lessons: Sequence[Lesson],
     *,
     value: float = 0.0,
@@ -112,15 +111,7 @@ def examination(
         for group in grouped(lessons, batch_tokens):
             batch = batch_at(group, value, gamma, kind, str(model.device))
             assert batch.steering is not None
-            logits = model(
-                batch.ids,
-                attention_mask=batch.mask.float(),
-                position_ids=batch.positions,
-                block_kinds=batch.kinds,
-                rows=batch.rows,
-                steering=batch.steering,
-            ).logits
-            scores = cast(Tensor, logits).float().log_softmax(-1)
+            scores = row_scores(model, batch, batch.rows, half=False)
             sorts = [sort for lesson in group for sort in lesson.sorts]
             said, lost = scores.argmax(1).tolist(), answer_loss(scores, batch.answers).tolist()
             for sort, word, answers, one in zip(sorts, said, batch.answers, lost, strict=True):

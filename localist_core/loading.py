@@ -75,6 +75,23 @@ def load(directory: Path, dtype: torch.dtype | str) -> tuple[PreTrainedModel, Pr
     return model, tokenizer
 
 
+def tokenizer_in(directory: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model's directory.
+
+    Raises:
+        ModelMissingError: none there.
+    """
+    try:
+        found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            directory, local_files_only=True, trust_remote_code=False
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelMissingError(
+            f"expected a tokenizer in `{directory}`, got {_first_line(error)}; save model and tokenizer there"
+        ) from error
+    return found
+
+
 def own_config(model: PreTrainedModel) -> None:
     """Give the model a configuration of its own: two models built from one would switch each other's attention."""
     copies: dict[int, Any] = {}

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from localist_core.adapters import reads_kinds
 from localist_core.lessons import Batch, Lesson, answer_loss, collate, grouped
 from localist_core.train_config import TrainConfig
 
@@ -92,16 +93,21 @@ def batch_of(lessons: Sequence[Lesson], config: TrainConfig, rng: Random, device
 
 def row_scores(model: PreTrainedModel, batch: Batch, rows: Tensor, *, half: bool = True) -> Tensor:
     """Log-probabilities at some flat rows, (row, token) in float32, or float64 if the model is."""
-    arguments: dict[str, Any] = {"steering": batch.steering, "rows": rows}
+    arguments: dict[str, Any] = {"steering": batch.steering}
+    if reads_kinds(model):
+        arguments["block_kinds"] = batch.kinds
+    is_localist = model.config.model_type == "localist"
+    arguments |= {"rows": rows} if is_localist else {"use_cache": False}
     with torch.autocast(batch.ids.device.type, dtype=torch.bfloat16, enabled=half):
-        logits = model(
+        logits: Tensor = model(
             batch.ids,
             attention_mask=batch.mask if half else batch.mask.float(),
             position_ids=batch.positions,
-            block_kinds=batch.kinds,
             **arguments,
         ).logits
-    wide = cast(Tensor, logits) if logits.dtype == torch.float64 else cast(Tensor, logits).float()
+    if not is_localist:
+        logits = logits.flatten(0, 1)[rows]
+    wide = logits if logits.dtype == torch.float64 else logits.float()
     return wide.log_softmax(-1)
 
 

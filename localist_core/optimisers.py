@@ -33,11 +33,14 @@ class Optimisers:
         self._shared = [(p, penalised[id(p)], _view(p, penalised[id(p)])) for p in hidden if id(p) in penalised]
         view_of = {id(p): view for p, _, view in self._shared}
         self._model, self._groups = model, groups
-        self._stock: list[torch.optim.Optimizer] = [
-            torch.optim.Muon([view_of.get(id(p), p) for p in hidden], lr=muon_lr, weight_decay=0.01),
-            torch.optim.AdamW(others, lr=adam_lr, weight_decay=0.0, betas=(0.9, 0.95)),
-        ]
-        self._rates = [muon_lr, adam_lr]
+        self._stock: list[torch.optim.Optimizer] = []
+        self._rates: list[float] = []
+        if hidden:
+            views = [view_of.get(id(p), p) for p in hidden]
+            self._stock.append(torch.optim.Muon(views, lr=muon_lr, weight_decay=0.01))
+            self._rates.append(muon_lr)
+        self._stock.append(torch.optim.AdamW(others, lr=adam_lr, weight_decay=0.0, betas=(0.9, 0.95)))
+        self._rates.append(adam_lr)
         self.descent = ProximalDescent(groups.penalised, penalty) if groups else None
 
     def step(self, scale: float, *, freezes: bool = False) -> None:

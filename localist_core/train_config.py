@@ -40,6 +40,9 @@ class TrainConfig:
     block_width: int = 4
     grouped_norm: bool = False
     """See `LocalistConfig.grouped_norm`."""
+    rank: int = 4
+    """Of the additions to queries and keys, where an adapter of an existing model is trained; the shape is then the
+    base's."""
     muon_lr: float = 0.02
     adam_lr: float = 0.003
     warm_up_tokens: int = 1_000_000
@@ -66,7 +69,17 @@ class TrainConfig:
     def __post_init__(self) -> None:
         counts = {
             name: getattr(self, name)
-            for name in ("tokens", "batch_tokens", "layers", "width", "heads", "hidden", "report_steps", "threads")
+            for name in (
+                "tokens",
+                "batch_tokens",
+                "layers",
+                "width",
+                "heads",
+                "hidden",
+                "rank",
+                "report_steps",
+                "threads",
+            )
         }
         wrong = next((name for name, value in counts.items() if value < 1), None)
         if wrong is not None:

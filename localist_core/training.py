@@ -1,4 +1,4 @@
-"""Trains a localist model: supervised tokens with several right answers, the dial drawn at random, exact resume.
+"""Trains a localist model, or an adapter of another: tokens with several right answers, a random dial, exact resume.
 
 The trainer knows tokens, not rules: a `LessonSource` makes lessons, pool by pool, each a pure function of its number.
 What is minimised stands in `objective.py`, how in `optimisers.py`, the groups under a penalty in `penalty.py`; forward
@@ -23,14 +23,12 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from localist_core.attention import LEAN
 from localist_core.examination import Examination, examination
 from localist_core.history import HISTORY, TABLE, Progress, Tally, csv_of, cut_back, note, rows_of
+from localist_core.learner import Learner, adapting, made_anew
 from localist_core.lessons import Lesson, LessonSource, grouped
-from localist_core.model import LocalistForCausalLM, small_config
 from localist_core.objective import accumulate, batch_of, marks, outcome
 from localist_core.optimisers import Optimisers
-from localist_core.penalty import LocalistGroups
 from localist_core.sparsity import SPARSITY, count_groups, count_zero, sparsity_of
 from localist_core.train_config import SETTINGS, TrainConfig, TrainingError, json_of, schedule
 
@@ -45,6 +43,7 @@ def train(
     tokenizer: PreTrainedTokenizerBase,
     out: Path,
     *,
+    base: Path | None = None,
     examine: Sequence[Lesson] = (),
     check: Sequence[Lesson] = (),
     report: Callable[[Progress], None] = lambda progress: None,
@@ -60,8 +59,9 @@ def train(
     Args:
         config: the run.
         source: its lessons.
-        tokenizer: saved beside the model.
+        tokenizer: of the lessons; saved beside a model that is made anew.
         out: created where it is missing.
+        base: a model that stays as it is while an adapter of it learns; None = a localist model is made anew.
         examine: held-out lessons, examined now and then (`examine_steps`) and at the end.
         check: under a penalty, the data whose full gradient judges zero groups; the first pool if empty.
         report: told now and then (`report_steps`) and at the end.
@@ -74,12 +74,18 @@ def train(
         Whether the run is complete. If not, the same call with `resume=True` goes on where it stopped.
 
     Raises:
-        TrainingError: nothing to resume, or a checkpoint of another configuration.
+        TrainingError: nothing to resume, a checkpoint of another configuration, or a lesson too long for the base.
         PenaltyError: a penalty on a model without reserved and shared coordinates.
+        CoreError: no base, or none that can be adapted.
     """
     torch.set_num_threads(config.threads)
     started = time.monotonic()
-    run = _Run.load(config, tokenizer, out, device) if resume else _Run.fresh(config, tokenizer, device)
+    if resume:
+        checkpoint_in(out)
+    learner = made_anew(config, tokenizer, device) if base is None else adapting(config, base, device)
+    run = _Run(config, learner, device)
+    if resume:
+        run.load(out)
     out.mkdir(parents=True, exist_ok=True)
     if resume:
         cut_back(out / HISTORY, run.step)
@@ -106,7 +112,7 @@ def train(
             return False
         if run.step % 1000 == 0:
             run.save(out)
-    run.finish(tokenizer, out, judged)
+    run.finish(out, judged)
     return True
 
 
@@ -119,53 +125,39 @@ def checkpoint_in(out: Path) -> Path:
 
 
 class _Run:
-    """Model, optimisers and place in the lessons."""
+    """A learner, its optimisers, and its place in the lessons."""
 
-    def __init__(self, config: TrainConfig, model: LocalistForCausalLM, device: str) -> None:
-        self.config, self.device = config, device
-        self.model = model
-        self.model.to(torch.device(device))  # type: ignore[arg-type] # the library wraps `to` for itself
-        self.model.set_attn_implementation(LEAN)
-        self.groups = LocalistGroups(model) if config.penalty.strength > 0.0 else None
+    def __init__(self, config: TrainConfig, learner: Learner, device: str) -> None:
+        self.config, self.device, self.learner = config, device, learner
+        self.model, self.groups = learner.model, learner.groups
         self.optimisers = Optimisers(
-            model, muon_lr=config.muon_lr, adam_lr=config.adam_lr, penalty=config.penalty, groups=self.groups
+            learner.trained,
+            muon_lr=config.muon_lr,
+            adam_lr=config.adam_lr,
+            penalty=config.penalty,
+            groups=learner.groups,
         )
         self.step = self.tokens = self.pool = self.taken = self.looks = 0
         self.seconds = 0.0
 
-    @classmethod
-    def fresh(cls, config: TrainConfig, tokenizer: PreTrainedTokenizerBase, device: str) -> _Run:
-        torch.manual_seed(config.seed)
-        shape = small_config(
-            len(tokenizer),
-            layers=config.layers,
-            width=config.width,
-            heads=config.heads,
-            hidden=config.hidden,
-            block_width=config.block_width,
-            grouped_norm=config.grouped_norm,
-        )
-        return cls(config, LocalistForCausalLM(shape), device)
-
-    @classmethod
-    def load(cls, config: TrainConfig, tokenizer: PreTrainedTokenizerBase, out: Path, device: str) -> _Run:
+    def load(self, out: Path) -> None:
+        """Go on where the checkpoint stands."""
         path = checkpoint_in(out)
         state: dict[str, Any] = torch.load(path, weights_only=True)
-        if state["config"] != asdict(config):
+        if (state["config"], state["identity"]) != (asdict(self.config), self.learner.identity):
             raise TrainingError(
                 f"expected a checkpoint of this configuration at `{path}`; use the settings it was made with"
             )
-        run = cls.fresh(config, tokenizer, device)
-        run.model.load_state_dict(state["model"])
-        run.optimisers.load_state_dict(state["optimisers"])
+        self.learner.trained.load_state_dict(state["trained"])
+        self.optimisers.load_state_dict(state["optimisers"])
         for name in _PLACE:
-            setattr(run, name, state[name])
-        return run
+            setattr(self, name, state[name])
 
     def save(self, out: Path) -> None:
         state = {
             "config": asdict(self.config),
-            "model": self.model.state_dict(),
+            "identity": self.learner.identity,
+            "trained": self.learner.trained.state_dict(),
             "optimisers": self.optimisers.state_dict(),
             **{name: getattr(self, name) for name in _PLACE},
         }
@@ -177,6 +169,7 @@ class _Run:
         """One step; gives the loss and for each row its sort and whether the answer was right."""
         began = time.monotonic()
         config = self.config
+        self._refuse_longer(lessons)
         rng = Random(f"{config.seed}/{self.step}")
         batch = batch_of(lessons, config, rng, self.device)
         found = outcome(self.model, batch, config, rng, learns_language=config.learns_language(self.tokens))
@@ -187,6 +180,14 @@ class _Run:
         self.seconds += time.monotonic() - began
         return float(found.loss.detach()), marks(found.scores, batch, lessons)
 
+    def _refuse_longer(self, lessons: Sequence[Lesson]) -> None:
+        longest, bound = max(len(lesson.ids) for lesson in lessons), self.learner.longest
+        if bound is not None and longest > bound:
+            raise TrainingError(
+                f"expected lessons of at most {bound} tokens, the base's window or longest prompt, got {longest}; "
+                "use another base or shorter lessons"
+            )
+
     def recheck(self, lessons: Sequence[Lesson]) -> None:
         """Where zeros are frozen, look now and then whether they should be, by the gradient over all these lessons."""
         if self.optimisers.descent is None or not self.config.freezes(self.tokens):
@@ -196,7 +197,7 @@ class _Run:
             self.looks += 1
             self._accumulate(lessons)
             self.optimisers.descent.thaw()
-            self.model.zero_grad()
+            self.learner.trained.zero_grad()
 
     def _accumulate(self, lessons: Sequence[Lesson]) -> None:
         learns = self.config.learns_language(self.tokens)
@@ -221,14 +222,13 @@ class _Run:
             groups=count_groups(self.groups) if self.groups else None,
         )
 
-    def finish(self, tokenizer: PreTrainedTokenizerBase, out: Path, lessons: Sequence[Lesson]) -> None:
+    def finish(self, out: Path, lessons: Sequence[Lesson]) -> None:
         """Leave the model and what is known of the run; drop the checkpoint."""
         if self.groups:
             self._accumulate(lessons)
             sparsity_of(self.groups, self.config.penalty, len(lessons)).write(out / SPARSITY)
-            self.model.zero_grad()
-        self.model.to(torch.float32).save_pretrained(out)  # type: ignore[arg-type] # the library wraps `to` for itself
-        tokenizer.save_pretrained(out)
+            self.learner.trained.zero_grad()
+        self.learner.save(out)
         (out / SETTINGS).write_text(json_of(self.config))
         if (out / HISTORY).exists():
             (out / TABLE).write_text(csv_of(rows_of(out / HISTORY)))

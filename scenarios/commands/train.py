@@ -1,11 +1,11 @@
-"""`localist train`: make a core on the generated curriculum."""
+"""`localist train`: make a core on the generated curriculum, or an adapter of an existing model."""
 
 from __future__ import annotations
 
 import argparse
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scenarios.commands.arguments import Exit, json_argument, print_json, seed_argument
 from scenarios.config import ConfigError
@@ -19,7 +19,7 @@ SIZES = ("small", "medium", "large", "huge")
 
 def add(commands: Commands) -> None:
     """Declare the command."""
-    train = commands.add_parser("train", help="train a core on the generated curriculum")
+    train = commands.add_parser("train", help="train a core on the generated curriculum, or an adapter of a model")
     shape = train.add_mutually_exclusive_group()
     shape.add_argument("--smoke", action="store_true", help="a tiny model for some steps: shows that the path works")
     shape.add_argument(
@@ -27,6 +27,9 @@ def add(commands: Commands) -> None:
         choices=SIZES,
         default="small",
         help="1.2, 5.3, 17.5 or 27.6 million parameters; all but small want a GPU (default small, the core that ships)",
+    )
+    shape.add_argument(
+        "--adapt", type=Path, metavar="BASE", help="train an adapter of this model, which stays as it is"
     )
     train.add_argument("--config", type=Path, metavar="FILE", help="settings in JSON: see docs/training.md")
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the model goes")
@@ -40,6 +43,7 @@ def add(commands: Commands) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> Exit:
+    from scenarios.adapt import adapt
     from scenarios.report.plot import draw, load_library
     from scenarios.report.training import TrainingReport
     from scenarios.teach import teach
@@ -49,17 +53,18 @@ def _train(arguments: argparse.Namespace) -> Exit:
     minutes = math.inf if arguments.minutes is None else arguments.minutes
     if not minutes > 0:
         raise ConfigError(f"expected more than 0 minutes, got `{arguments.minutes}`; correct --minutes")
-    is_complete = teach(
-        arguments.out,
-        is_smoke=arguments.smoke,
-        size=arguments.size,
-        settings=arguments.config,
-        resume=arguments.resume,
-        minutes=minutes,
-        seed=arguments.seed,
-        device=arguments.device,
-        report=TrainingReport(json_lines=arguments.json).show,
-    )
+    common: dict[str, Any] = {
+        "settings": arguments.config,
+        "resume": arguments.resume,
+        "minutes": minutes,
+        "seed": arguments.seed,
+        "device": arguments.device,
+        "report": TrainingReport(json_lines=arguments.json).show,
+    }
+    if arguments.adapt is not None:
+        is_complete = adapt(arguments.adapt, arguments.out, **common)
+    else:
+        is_complete = teach(arguments.out, is_smoke=arguments.smoke, size=arguments.size, **common)
     if arguments.plot and is_complete:
         draw(arguments.out, arguments.out / "history.png")
     if arguments.json:

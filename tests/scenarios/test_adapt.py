@@ -1,0 +1,131 @@
+"""Adapting an existing model on the curriculum: it learns, its base does not, it stops and resumes bit for bit."""
+
+from __future__ import annotations
+
+import json
+import math
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from localist_core import SharedCore
+from localist_core.adapters import WEIGHTS, weights_hash
+from localist_core.chat import encoder_of
+from localist_core.conditioning import Conditioning
+from localist_core.errors import UnsupportedModelError
+from localist_core.loading import tokenizer_in
+from localist_core.penalty import Penalty
+from localist_core.train_config import TrainConfig, TrainingError
+from localist_core.training import train
+from scenarios.adapt import AdaptingCurriculum, adapt, spoken
+from scenarios.cli import Exit, main
+from scenarios.curriculum import Difficulty, cases
+from tests.localist_core import tiny
+from tests.localist_core.test_training import thread
+
+SHORT = Difficulty(max_rules=1, messages=0.5)
+CONFIG = TrainConfig(
+    tokens=5_000,
+    batch_tokens=1_600,
+    warm_up_tokens=500,
+    cool_down=0.1,
+    language_weight=0.0,
+    rank=2,
+    conditioning=Conditioning(dial="floor", margin_weight=0.1),
+    penalty=Penalty(strength=0.002, lr=5.0, freeze_from=0.6, recheck_tokens=2_000),
+)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.save("llama", tmp_path_factory.mktemp("base"))
+
+
+def source(base: Path) -> AdaptingCurriculum:
+    return AdaptingCurriculum(base=base, seed=0, size=16, difficulty=SHORT)
+
+
+@pytest.fixture(scope="module")
+def whole(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An uninterrupted run."""
+    out = tmp_path_factory.mktemp("adapter")
+    before = weights_hash(base)
+    assert train(CONFIG, source(base), tokenizer_in(base), out, base=base, helper=thread)
+    assert weights_hash(base) == before
+    return out
+
+
+def test_spoken_case_asks_for_every_token_of_the_best_label(base: Path) -> None:
+    encoder = encoder_of(tokenizer_in(base))
+    stream = (case for case in cases(3, held_out=False, difficulty=SHORT) if case.best is not None)
+    for case in islice(stream, 5):
+        one = spoken(case, encoder)
+        label = encoder.label(case.words.actions[case.best])
+        assert [answer[0] for answer in one.answers] == list(label)
+        assert one.ids[: len(one.ids) - len(label) + 1] == encoder.encode(case.prompt()).ids
+        assert one.rows[0] == len(one.ids) - len(label)
+        assert len(one.ids) == len(one.kinds) == len(one.positions) == len(one.is_rest)
+        assert any(one.targets[: one.first_decision_row])
+
+
+def test_adapter_learns_some_groups_and_leaves_others_zero(base: Path, whole: Path) -> None:
+    told = json.loads((whole / "sparsity.json").read_text())
+    assert 0 < told["num_zero"] < told["num_groups"] == 3 * 4 * 10
+    absent = [one for one in told["groups"] if one["kind"] == "memory"]
+    assert all(one["query_norm"] == one["key_norm"] == 0.0 for one in absent)
+    request = tiny.request(0.0)
+    (plain,), (adapted,) = (SharedCore.load(path).decide([request]) for path in (base, whole))
+    assert plain.probabilities != adapted.probabilities
+
+
+def test_adapting_stopped_and_resumed_ends_with_the_same_weights(base: Path, whole: Path, tmp_path: Path) -> None:
+    stops = 0
+
+    def go_on() -> bool:
+        minutes = 0.0 if stops < 3 else math.inf
+        arguments = {"base": base, "resume": stops > 0, "minutes": minutes, "helper": thread}
+        return train(CONFIG, source(base), tokenizer_in(base), tmp_path, **arguments)
+
+    while not go_on():
+        stops += 1
+    assert stops == 3
+    one, other = load_file(whole / WEIGHTS), load_file(tmp_path / WEIGHTS)
+    assert [name for name in one if not torch.equal(one[name], other[name])] == []
+
+
+def test_resuming_on_another_base_is_refused(base: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    train(CONFIG, source(base), tokenizer_in(base), out, base=base, minutes=0.0, helper=thread)
+    torch.manual_seed(1)
+    other = tmp_path / "other"
+    tiny.model("llama", seed=5).save_pretrained(other)
+    tiny.tokenizer().save_pretrained(other)
+    with pytest.raises(TrainingError, match="expected a checkpoint of this configuration"):
+        train(CONFIG, source(other), tokenizer_in(other), out, base=other, resume=True, helper=thread)
+
+
+def test_lesson_beyond_the_window_of_the_base_is_refused(tmp_path: Path) -> None:
+    base = tiny.save("mistral", tmp_path / "base")
+    with pytest.raises(TrainingError, match=r"^expected lessons of at most 8 tokens, the base's window or longest "):
+        train(CONFIG, source(base), tokenizer_in(base), tmp_path / "out", base=base, helper=thread)
+
+
+def test_base_with_localist_subspaces_or_of_an_unknown_family_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="expected a model without localist subspaces"):
+        adapt(tiny.save("localist", tmp_path / "localist"), tmp_path / "out")
+    with pytest.raises(UnsupportedModelError, match="got family `bloom` with 0"):
+        adapt(tiny.save("bloom", tmp_path / "bloom"), tmp_path / "out")
+
+
+def test_command_adapts_a_base_and_asks_for_one(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = {"tokens": 500, "batch_tokens": 1000, "rank": 1, "penalty": {"freeze_from": 1.0}}
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    argv = ["train", "--adapt", str(base), "--config", str(tmp_path / "settings.json"), "--out", str(tmp_path / "a")]
+    assert main([*argv, "--json"]) == Exit.PASS
+    assert json.loads(capsys.readouterr().out.splitlines()[0])["groups"] == 120
+    assert SharedCore.load(tmp_path / "a").capabilities.dials
+    assert main(["train", "--adapt", str(tmp_path / "none"), "--out", str(tmp_path / "b")]) == Exit.USAGE
+    assert capsys.readouterr().err.startswith("localist: expected a tokenizer in")
