@@ -27,6 +27,8 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, causal_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from localist_core.backend import PACKED
+from localist_core.capture import CAPTURED as CAPTURED
+from localist_core.capture import attend_captured
 from localist_core.cascade import can_cascade, cascaded
 from localist_core.conditioning import Steering
 from localist_core.errors import DialError, UnsupportedModelError
@@ -377,3 +379,6 @@ def _weights(scores: Tensor, sink: Tensor | None) -> Tensor:
 
 
 AttentionInterface.register(LEAN, attend_lean)
+
+AttentionInterface.register(CAPTURED, attend_captured)
+AttentionMaskInterface.register(CAPTURED, ALL_MASK_ATTENTION_FUNCTIONS["eager"])

@@ -54,6 +54,8 @@ class Examination:
     """Share of right answers by sort."""
     losses: dict[str, float]
     """Loss by sort."""
+    counts: dict[str, int]
+    """Rows by sort."""
     raw_fidelity: float
     """Evidence only at value 0: see `LayerExamined.raw_fidelity`."""
     steered_fidelity: float
@@ -133,6 +135,7 @@ def examination(
         perplexity=math.exp(loss),
         accuracy={sort: _mean(marks) for sort, marks in sorted(right.items())},
         losses={sort: _mean(each) for sort, each in sorted(losses.items())},
+        counts={sort: len(each) for sort, each in sorted(losses.items())},
         raw_fidelity=_share(whole.raw_fidelity, whole.num_defined),
         steered_fidelity=_share(whole.steered_fidelity, whole.num_defined),
         raw_target_mass=_share(whole.raw_target_mass, whole.num_rows),
