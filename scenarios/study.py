@@ -43,8 +43,8 @@ ARMS: tuple[Arm, ...] = ("plain", "localist")
 SHAPE = TrainConfig(layers=3, width=64, heads=4, hidden=192, block_width=2, batch_tokens=2048, warm_up_tokens=200_000)
 """Of all models of the study."""
 LOCALIST: dict[Corpus, Conditioning] = {
-    "curriculum": Conditioning(dial="odds", gammas=GAMMAS, margin_weight=0.0, leak_weight=0.1, focus_weight=0.1),
-    "english": Conditioning(dial="odds", gammas=GAMMAS, margin_weight=0.0, leak_weight=0.1, focus_weight=0.02),
+    "curriculum": Conditioning(dial="odds", gammas=GAMMAS, leak_weight=0.002, focus_weight=0.003),
+    "english": Conditioning(dial="odds", gammas=GAMMAS, leak_weight=0.02, focus_weight=0.01),
 }
 """Settled on the development lessons with one seed; DESIGN.md, "The study", says how."""
 DIALLED = 0.5
@@ -55,7 +55,7 @@ VALUES = (0.0, 0.4, 0.8, 1.0)
 """Dials of a curve; `localist dial-curve` draws finer ones of single models."""
 MAIN = ("0.5", "own")
 """Curves that are taken for every depth exponent; the others for the uniform and the quintic one."""
-NUM_LESSONS = 128
+NUM_LESSONS = 256
 """Held-out lessons of one curve."""
 
 
@@ -88,8 +88,8 @@ class Trial:
             tiny = replace(made, tokens=6_000, layers=1, width=32, heads=2, hidden=32, block_width=1)
             return replace(tiny, language_weight=0.0, warm_up_tokens=1_000)
         if self.corpus == "english":  # every word before the paragraph is worth learning, to the end
-            return replace(made, tokens=2_500_000, language_weight=1.0, language_tokens=2_500_000)
-        return replace(made, tokens=2_500_000, language_weight=0.1, language_tokens=700_000)
+            return replace(made, tokens=1_500_000, language_weight=1.0, language_tokens=1_500_000)
+        return replace(made, tokens=2_400_000, language_weight=0.1, language_tokens=600_000)
 
 
 def trials(corpora: Sequence[Corpus], seeds: int, *, is_smoke: bool = False) -> list[Trial]:
