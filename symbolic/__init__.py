@@ -38,10 +38,12 @@ from symbolic.grounding import Line, ground, lines
 from symbolic.parsing import parse
 from symbolic.reference import MAYBE, NO, YES, Truth, numbers, truth, violated
 from symbolic.repair import distance, nearest
+from symbolic.report import Answer, Finding, Level, Report, Sort
 from symbolic.rules import Rule, RuleSet
 from symbolic.sentence import phrase, sentence
 from symbolic.text import to_text
 from symbolic.verdict import Outcome, Verdict, Violation
+from symbolic.verify import verify
 
 __all__ = [
     "MAYBE",
@@ -49,6 +51,7 @@ __all__ = [
     "UNKNOWN",
     "YES",
     "Action",
+    "Answer",
     "Batch",
     "BatchError",
     "Concession",
@@ -58,14 +61,18 @@ __all__ = [
     "ExpressionError",
     "Facts",
     "FieldSpec",
+    "Finding",
     "Interval",
     "Kind",
+    "Level",
     "Line",
     "Outcome",
+    "Report",
     "Rule",
     "RuleError",
     "RuleKind",
     "RuleSet",
+    "Sort",
     "State",
     "Truth",
     "Verdict",
@@ -97,6 +104,7 @@ __all__ = [
     "shortest",
     "to_text",
     "truth",
+    "verify",
     "violated",
     "whole",
     "widen",

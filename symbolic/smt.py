@@ -11,64 +11,27 @@ open one some 2 ms; memory grows by 2 MB over 20,000 exact verdicts.
 from __future__ import annotations
 
 import importlib
-import math
 import os
-import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar
 
 from symbolic.domain import Action, Facts, codes_of
-from symbolic.reference import MAYBE, NO, YES, Truth
-from symbolic.translation import Translation
+from symbolic.reference import NO
+from symbolic.session import Budget, Clause, Found, Point, Session
 from symbolic.verdict import Verdict, truths_of
+from symbolic.worker import SolverError, Worker
 
 if TYPE_CHECKING:
     from symbolic.rules import RuleSet
 
-Found: TypeAlias = Truth | None
-"""Truth of one rule's violation over all states that the facts allow; None where the solver does not know."""
-
 Recorded: TypeAlias = tuple[Facts, Action, Verdict | Sequence[Found]]
 """Facts, action and what was said of each rule then."""
 
-KEPT_BOUNDS: Final = 4096
-"""Bounds of variables kept per rule set."""
-
-KEPT_SETS: Final = 16
-"""Rule sets translated and kept per context."""
-
-INTERRUPTS: Final = 50
-"""How often the watchdog interrupts, every 10 ms, before it abandons a worker."""
-
 T = TypeVar("T")
-
-
-class SolverError(RuntimeError):
-    """The solver gave no answer at all: absent, stuck, closed or failed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
-    """What one query may cost."""
-
-    rlimit: int = 400_000
-    """Solver steps per query: the reproducible limit, some 0.3 s."""
-    watchdog_s: float = 2.0
-    """Wall time without any finished query after which the worker is interrupted, then abandoned."""
-
-    recycle_after: int = 10_000
-    """Queries after which a context is thrown away: incremental solving grows by some 200 bytes a query."""
-
-    def __post_init__(self) -> None:
-        """Refuse budgets that the solver would ignore."""
-        if self.rlimit < 1 or self.recycle_after < 1 or not 0 < self.watchdog_s < math.inf:
-            raise ValueError(f"expected rlimit and recycle_after >= 1 and watchdog_s > 0, got {self}; raise the budget")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +105,7 @@ class Solver:
         self.budget = budget or Budget()
         self._load = load
         self._lock = threading.Lock()
-        self._worker: _Worker | None = None
+        self._worker: Worker | None = None
         self._is_closed = False
 
     def decide(
@@ -158,13 +121,29 @@ class Solver:
         chosen, wanted = codes_of(action), range(len(ruleset.rules)) if only is None else only
         spans = _spans(ruleset, facts)
 
-        def job(session: _Session) -> tuple[Found, ...]:
+        def job(session: Session) -> tuple[Found, ...]:
             terms = session.terms(ruleset)
             with session.box(terms, spans, chosen):
                 return tuple(
                     session.decide(terms, index, is_all_asked) if index in wanted else None
                     for index in range(len(ruleset.rules))
                 )
+
+        return self._run(job)
+
+    def find(
+        self, ruleset: RuleSet[Any, Any], clauses: Sequence[Clause], *, inside: Sequence[int] = ()
+    ) -> Point | Literal[False] | None:
+        """A state and an action in which all clauses hold; False where there are none, None if the solver cannot tell.
+
+        `inside` names state fields, by index, that may have neither their lowest nor their highest value.
+
+        Raises:
+            SolverError: no answer at all.
+        """
+
+        def job(session: Session) -> Point | Literal[False] | None:
+            return session.find(session.terms(ruleset), ruleset, clauses, inside)
 
         return self._run(job)
 
@@ -212,13 +191,13 @@ class Solver:
             if claim is not None and (answer is None or (claim is NO) is not (answer is NO))
         ]
 
-    def _run(self, job: Callable[[_Session], T]) -> T:
+    def _run(self, job: Callable[[Session], T]) -> T:
         """Run a job on the worker; interrupt, then abandon a worker without progress."""
         with self._lock:
             if self._is_closed:
                 raise SolverError("expected an open solver, got a closed one; make a new one")
             if self._worker is None:
-                self._worker = _Worker(self.budget, self._load)
+                self._worker = Worker(self.budget, self._load)
             worker = self._worker
             try:
                 return worker.run(job, self.budget.watchdog_s)
@@ -276,7 +255,7 @@ def _spans(ruleset: RuleSet[Any, Any], facts: Facts) -> tuple[tuple[int, int], .
 
 
 def _confirm(
-    session: _Session,
+    session: Session,
     ruleset: RuleSet[Any, Any],
     spans: Sequence[tuple[int, int]],
     action: Sequence[int],
@@ -285,162 +264,3 @@ def _confirm(
     terms = session.terms(ruleset)
     with session.box(terms, spans, action):
         return session.confirm(terms, claims)
-
-
-class _Worker:
-    """The thread that owns a session."""
-
-    def __init__(self, budget: Budget, load: Callable[[], ModuleType]) -> None:
-        self._jobs: queue.SimpleQueue[tuple[Callable[[_Session], Any], Future[Any]] | None] = queue.SimpleQueue()
-        self._budget, self._load = budget, load
-        self._is_querying: Callable[[], None] | None = None
-        self._beats = 0
-        threading.Thread(target=self._serve, name="symbolic-solver", daemon=True).start()
-
-    def run(self, job: Callable[[_Session], T], watchdog_s: float) -> T:
-        """Hand a job over and wait; `FutureTimeout` when nothing moved for `watchdog_s` and interrupts did not help."""
-        future: Future[T] = Future()
-        self._jobs.put((job, future))
-        while True:
-            beats = self._beats
-            try:
-                return future.result(timeout=watchdog_s)
-            except FutureTimeout:
-                if beats == self._beats:
-                    break
-        for _ in range(INTERRUPTS):
-            if (interrupt := self._is_querying) is not None:  # interrupting outside a query may crash the solver
-                interrupt()
-            try:
-                future.result(timeout=0.01)
-                break
-            except FutureTimeout:
-                continue
-            except SolverError:
-                break
-        raise FutureTimeout  # also where an answer came after the watchdog: late answers are dropped
-
-    def close(self) -> None:
-        self._jobs.put(None)
-
-    def _serve(self) -> None:
-        session: _Session | None = None
-        while (entry := self._jobs.get()) is not None:
-            job, future = entry
-            try:
-                if session is None or session.queries >= self._budget.recycle_after:
-                    session = None
-                    session = _Session(self._load(), self._budget, self._watch)
-                future.set_result(job(session))
-            except Exception as error:  # noqa: BLE001 - the decision: no answer, with its text
-                # INVARIANT: only text leaves this thread: a traceback would hold solver terms, and freeing those
-                # on another thread crashes the process.
-                future.set_exception(SolverError(f"{type(error).__name__}: {error}".replace("\n", " ")[:300]))
-                session = None
-            del entry, job, future
-
-    def _watch(self, interrupt: Callable[[], None] | None) -> None:
-        self._is_querying = interrupt
-        self._beats += 1
-
-
-@dataclass(frozen=True, slots=True)
-class _Terms:
-    """A rule set in a context."""
-
-    state: list[Any]
-    action: list[Any]
-    violations: list[Any]
-    opposites: list[Any]
-    solver: Any
-    bounds: dict[tuple[int, int, int], tuple[Any, ...]]
-
-
-class _Session:
-    """One Z3 context and what was translated into it; used on its worker's thread only."""
-
-    def __init__(self, z3: ModuleType, budget: Budget, watch: Callable[[Callable[[], None] | None], None]) -> None:
-        self.z3: Any = z3
-        self.context = self.z3.Context()
-        self.budget = budget
-        self.watch = watch
-        self.queries = 0
-        self.thread = threading.get_ident()
-        self.known: dict[str, _Terms] = {}
-
-    def terms(self, ruleset: RuleSet[Any, Any]) -> _Terms:
-        """The rule set in this context, translated once."""
-        assert threading.get_ident() == self.thread, "a context belongs to one thread"
-        if ruleset.sha256 not in self.known:
-            if len(self.known) >= KEPT_SETS:
-                self.known.clear()
-            self.known[ruleset.sha256] = self._translate(ruleset)
-        return self.known[ruleset.sha256]
-
-    def _translate(self, ruleset: RuleSet[Any, Any]) -> _Terms:
-        state, action = (
-            [self.z3.Int(f"{letter}{field.index}", self.context) for field in schema.__domain__.fields]
-            for letter, schema in (("s", ruleset.state), ("a", ruleset.action))
-        )
-        translation = Translation(self.z3, self.context, state, action)
-        solver = self.z3.Solver(ctx=self.context)
-        solver.set("rlimit", self.budget.rlimit)
-        # No `timeout`: it starts a timer thread per query and its overshoot is unbounded; the watchdog stands behind.
-        solver.set("random_seed", 0)
-        violations = [translation.truth(rule.violation) for rule in ruleset.rules]
-        return _Terms(state, action, violations, [self.z3.Not(one) for one in violations], solver, {})
-
-    def decide(self, terms: _Terms, index: int, is_all_asked: bool) -> Found:
-        """Whether one rule is violated in all, some or no states of the box; None if the solver does not know."""
-        is_possible = self.query(terms, terms.violations[index])
-        if is_possible is not True:
-            return None if is_possible is None else NO
-        # The rule is violated in some state for sure; not knowing whether in all is "some".
-        return YES if is_all_asked and self.query(terms, terms.opposites[index]) is False else MAYBE
-
-    def confirm(self, terms: _Terms, claims: Sequence[Found]) -> bool:
-        """Whether the box allows no other truths than the claimed ones (of the rules with a claim)."""
-        others = [
-            violation if claim is NO else opposite
-            for violation, opposite, claim in zip(terms.violations, terms.opposites, claims, strict=True)
-            if claim is not None
-        ]
-        return self.query(terms, self.z3.Or(others)) is False
-
-    @contextmanager
-    def box(self, terms: _Terms, spans: Sequence[tuple[int, int]], action: Sequence[int]) -> Iterator[None]:
-        """Assume what the facts allow and the action while the context is open."""
-        terms.solver.push()
-        try:
-            for variable, (low, high) in zip(terms.state, spans, strict=True):
-                terms.solver.add(*self.bounds(terms, variable, low, high))
-            for variable, code in zip(terms.action, action, strict=True):
-                terms.solver.add(*self.bounds(terms, variable, code, code))
-            yield
-        finally:
-            terms.solver.pop()
-
-    def bounds(self, terms: _Terms, variable: Any, low: int, high: int) -> tuple[Any, ...]:
-        """Terms that bound a variable, kept: building them costs more than solving with them."""
-        key = (id(variable), low, high)  # INVARIANT: `terms` keeps the variables alive
-        if key not in terms.bounds:
-            if len(terms.bounds) >= KEPT_BOUNDS:
-                terms.bounds.clear()
-            terms.bounds[key] = (variable == low,) if low == high else (variable >= low, variable <= high)
-        return terms.bounds[key]
-
-    def query(self, terms: _Terms, condition: Any) -> bool | None:
-        """Whether a condition holds in some state of the box; None if the solver does not know."""
-        solver = terms.solver
-        solver.push()
-        try:
-            solver.add(condition)
-            self.watch(self.context.interrupt)
-            try:
-                answer = solver.check()
-            finally:
-                self.watch(None)
-            self.queries += 1
-        finally:
-            solver.pop()
-        return True if answer == self.z3.sat else False if answer == self.z3.unsat else None

@@ -55,4 +55,5 @@ def heed_intent(s: Cart, a: Move) -> bool:
 @rules.forbid(priority=60, source="site rule 4, keep the crossing clear")
 def clear_crossing(s: Cart, a: Move) -> bool:
     """Do not wait on the crossing while the way is free."""
-    return s.is_on_crossing & (s.free_cells >= 1) & (a.step == "wait")
+    # Whoever is on the crossing has 0 steps to it: said here too, so that the rules above never ask for the opposite.
+    return s.is_on_crossing & (s.crossing_in == 0) & (s.free_cells >= 1) & (a.step == "wait")

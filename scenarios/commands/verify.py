@@ -1,0 +1,65 @@
+"""`localist verify`: what can be proved of rule sets before they run."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scenarios.commands.arguments import Exit, json_argument, print_json
+from scenarios.config import ConfigError
+
+if TYPE_CHECKING:
+    from scenarios.commands.arguments import Commands
+    from symbolic import Action, Report, RuleSet
+
+
+def add(commands: Commands) -> None:
+    """Declare the command."""
+    verify = commands.add_parser("verify", help="load-time report of a rule set: proofs, counterexamples, idle rules")
+    verify.add_argument("rules", metavar="SCENARIO", help="shipped scenario, scenario file, or rules file (*.rules)")
+    verify.add_argument("--strict", action="store_true", help="what is not known fails too (exit code 1 instead of 3)")
+    json_argument(verify)
+    verify.set_defaults(command=_verify)
+
+
+def _verify(arguments: argparse.Namespace) -> Exit:
+    from scenarios.report.table import print_rich
+    from scenarios.report.verification import Verifying, verification
+    from symbolic import verify
+
+    reports: dict[str, Report] = {}
+    with Verifying.open(is_shown=not arguments.json) as progress:
+        for role, (ruleset, safe_stop) in _rule_sets(arguments.rules).items():
+            if not ruleset.rules:
+                raise ConfigError(f"expected rules in `{arguments.rules}`, got none; declare some")
+            reports[role] = verify(ruleset, safe_stop=safe_stop, watch=progress.show(role))
+    if arguments.json:
+        print_json({"roles": {role: report.record() for role, report in reports.items()}})
+    else:
+        print_rich(verification(reports))
+    return verdict_of(list(reports.values()), is_strict=arguments.strict)
+
+
+def verdict_of(reports: list[Report], *, is_strict: bool) -> Exit:
+    """What the shell is told: errors fail; what is not known is inconclusive, in strict mode a failure."""
+    is_open = any(report.unknowns for report in reports)
+    if any(report.errors for report in reports) or (is_strict and is_open):
+        return Exit.FAILED
+    return Exit.INCONCLUSIVE if is_open else Exit.PASS
+
+
+def _rule_sets(name: str) -> dict[str, tuple[RuleSet[Any, Any], Action | None]]:
+    """The rule sets of a scenario by role, each with its safe stop; or that of a rules file."""
+    from scenarios.scenario import load
+    from symbolic import parse
+
+    if name.endswith(".rules"):
+        path = Path(name)
+        try:
+            return {path.stem: (parse(path.read_text(encoding="utf-8"), place=path.name), None)}
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"expected a rules file at `{path}`, got {type(error).__name__}; correct the path"
+            ) from error
+    return {role: (one.rules, one.safe_stop) for role, one in sorted(load(name).roles.items())}

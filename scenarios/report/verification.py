@@ -1,0 +1,69 @@
+"""The answer of `localist verify`: what was proved, and each finding with the state that shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
+
+from symbolic import Report
+
+COLOURS = {"error": "bold red", "warning": "yellow", "unknown": "magenta"}
+
+
+@dataclass(frozen=True, slots=True)
+class Verifying:
+    """Tells on standard error what is being proved; nothing where nobody looks."""
+
+    status: Status | None
+
+    @classmethod
+    @contextmanager
+    def open(cls, *, is_shown: bool) -> Iterator[Self]:
+        """Show a line until the block ends."""
+        console = Console(stderr=True)
+        if not (is_shown and console.is_terminal):
+            yield cls(None)
+            return
+        with console.status("verifying") as status:
+            yield cls(status)
+
+    def show(self, role: str) -> Callable[[str], None]:
+        """What to call with each step of one role."""
+        return lambda step: None if self.status is None else self.status.update(f"verifying {role}: {step}")
+
+
+def verification(reports: Mapping[str, Report]) -> RenderableType:
+    """The reports for people."""
+    return Group(*(part for role, report in reports.items() for part in _role(role, report)))
+
+
+def _role(role: str, report: Report) -> Iterator[RenderableType]:
+    yield Text(f"{role}: {report.num_rules} rules, {report.ruleset_sha256[:16]}", "bold")
+    table = Table(show_header=False, expand=True)
+    table.add_column("question")
+    table.add_column("answer", ratio=1)
+    table.add_row("some action is safe in some state", report.consistent.value)
+    table.add_row("in every state some action is safe", report.total.value)
+    if report.witnesses:
+        table.add_row("one of these is safe in every state", Text("; ".join(map(_values, report.witnesses))))
+    points = f"{report.num_points:,} points" + (", which are all" if report.is_complete else " of a sample")
+    table.add_row("looked at", f"{points}; {report.num_queries} questions to the solver")
+    yield table
+    if not report.findings:
+        yield Text("nothing else found", "green")
+        return
+    found = Table("level", "finding", "shown by", expand=True)
+    for one in report.findings:
+        found.add_row(Text(one.level.value, COLOURS[one.level.value]), Text(one.text), Text(_values(one.state)))
+    yield found
+
+
+def _values(values: tuple[tuple[str, str], ...]) -> str:
+    return ", ".join(f"{name} {text}" for name, text in values)

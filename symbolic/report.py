@@ -1,0 +1,94 @@
+"""What is found when a rule set is loaded: values, and their JSON. `verify.py` fills them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Answer(StrEnum):
+    """What is known of a question."""
+
+    YES = "yes"
+    NO = "no"
+    UNKNOWN = "unknown"
+
+
+class Level(StrEnum):
+    """How much a finding matters."""
+
+    ERROR = "error"
+    """The set must not run: it is inconsistent, not total, tied, or its safe stop breaks a critical rule."""
+    WARNING = "warning"
+    """A rule or field that does nothing, or only at the edge of a range."""
+    UNKNOWN = "unknown"
+    """Neither shown nor refuted; refused in strict mode."""
+
+
+class Sort(StrEnum):
+    """What can be found."""
+
+    INCONSISTENT = "inconsistent"
+    NOT_TOTAL = "not-total"
+    TIE = "tie"
+    CONFLICT = "conflict"
+    SAFE_STOP = "safe-stop"
+    VACUOUS = "vacuous"
+    DEAD = "dead"
+    SHADOWED = "shadowed"
+    REDUNDANT = "redundant"
+    EDGE_ONLY = "edge-only"
+    UNUSED_FIELD = "unused-field"
+    TITLE = "title"
+    FAULT = "fault"
+    """An answer of the solver that did not survive: a mistake of ours or of the solver."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing to look at."""
+
+    sort: Sort
+    level: Level
+    rules: tuple[str, ...]
+    """Anchors of the rules that it is about, most important first."""
+    text: str
+    """One line."""
+    state: tuple[tuple[str, str], ...] = ()
+    """Field -> text of its value in a state that shows it; empty where no state does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """All that was found about a rule set."""
+
+    ruleset_sha256: str
+    num_rules: int
+    consistent: Answer
+    """Whether some action is safe in some state."""
+    total: Answer
+    """Whether in every state of the declared domain some action is safe."""
+    witnesses: tuple[tuple[tuple[str, str], ...], ...]
+    """Where it is total: actions of which in every state one is safe."""
+    findings: tuple[Finding, ...]
+    num_queries: int
+    """Questions to the solver."""
+    num_points: int
+    """Points (state, action) at which every answer was tried."""
+    is_complete: bool
+    """Whether these are all points there are, up to fields that no rule reads."""
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The findings that forbid to run the set."""
+        return tuple(one for one in self.findings if one.level is Level.ERROR)
+
+    @property
+    def unknowns(self) -> tuple[Finding, ...]:
+        """What could not be shown."""
+        return tuple(one for one in self.findings if one.level is Level.UNKNOWN)
+
+    def record(self) -> dict[str, Any]:
+        """The report as plain data, format `localist-verification` version 1."""
+        return {"format": "localist-verification", "schema_version": 1, **asdict(self)}

@@ -1,0 +1,89 @@
+"""`localist verify`: what it prints, and what it tells the shell."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from scenarios.cli import main
+from scenarios.commands.verify import verdict_of
+from symbolic import Answer, Finding, Level, Report, Sort
+
+JUNCTION = """\
+state Car {
+  light: red | green
+  siren: flag
+}
+
+action Drive {
+  manoeuvre: stop | go
+}
+
+permit siren priority 95
+  when state.siren
+
+forbid enter_on_red critical priority 90 unless siren
+  when light is red and manoeuvre is go
+"""
+STUCK = (
+    JUNCTION
+    + """
+require keep_moving priority 80
+  that manoeuvre is go
+"""
+)
+
+
+@pytest.fixture
+def rules_file(tmp_path: Path) -> Path:
+    return tmp_path / "junction.rules"
+
+
+def test_a_total_set_passes_and_names_its_witness(rules_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rules_file.write_text(JUNCTION)
+    assert main(["verify", str(rules_file)]) == 0
+    assert "manoeuvre stop" in capsys.readouterr().out
+
+
+def test_a_set_with_a_gap_fails_and_shows_the_state(rules_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rules_file.write_text(STUCK)
+    assert main(["verify", str(rules_file), "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)["roles"]["junction"]
+    gap = next(one for one in report["findings"] if one["sort"] == "not-total")
+    assert (report["total"], gap["state"]) == ("no", [["light", "red"], ["siren", "false"]])
+
+
+def test_shipped_scenarios_are_total(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("intersection", "corridor"):
+        assert main(["verify", name, "--json"]) == 0
+        roles = json.loads(capsys.readouterr().out)["roles"]
+        assert {report["total"] for report in roles.values()} == {"yes"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line"),
+    [
+        ("nowhere.rules", None, "expected a rules file at `nowhere.rules`, got FileNotFoundError; correct the path"),
+        ("empty.rules", JUNCTION.partition("permit")[0], "expected rules in `empty.rules`, got none; declare some"),
+        ("bad.rules", "forbid", "bad.rules:1:1: expected a name, got the end of the text; see the grammar of rules"),
+    ],
+)
+def test_bad_input_is_one_line(
+    name: str, text: str | None, line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / name
+    if text is not None:
+        path.write_text(text)
+    assert main(["verify", str(path)]) == 2
+    assert capsys.readouterr().err.replace(f"{tmp_path}/", "") == f"localist: {line}\n"
+
+
+def test_what_is_not_known_is_inconclusive_and_fails_in_strict_mode() -> None:
+    unknown = Finding(sort=Sort.NOT_TOTAL, level=Level.UNKNOWN, rules=(), text="not known")
+    report = Report(
+        ruleset_sha256="0" * 64, num_rules=1, consistent=Answer.YES, total=Answer.UNKNOWN, witnesses=(),
+        findings=(unknown,), num_queries=1, num_points=0, is_complete=False,
+    )  # fmt: skip
+    assert (verdict_of([report], is_strict=False), verdict_of([report], is_strict=True)) == (3, 1)
