@@ -112,6 +112,8 @@ class Beginnings:
             self.tree.add(stretch.key, stretch.parent, made, num_bytes(made))
         for one in rows:
             stretch = one.stretches[depth]
+            if stretch.key in whole:
+                continue
             parent = () if stretch.parent is None else whole[stretch.parent]
             whole[stretch.key] = joined(parent, own[stretch.key])
 

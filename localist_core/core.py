@@ -98,11 +98,16 @@ class Capabilities:
     dials: bool
     """Honours a dial above 0; otherwise such a request is a `DialError`."""
     traces: bool
+    """Gives a trace with every choice; otherwise asking for evidence or a knock-out is a `RequestError`."""
     cites: bool
     device: str
     dtype: str
     fingerprint: str
     """Equal fingerprints give equal choices: `MODEL-PLATFORM`, both hashes in hex."""
+    is_batch_invariant: bool | None = None
+    """Whether a request gets the same bits alone as among others, tried at load; None = it was not tried."""
+    batch_difference: str = ""
+    """What differed when that was tried, in one line; empty if nothing did."""
 
 
 class Core(Protocol):
@@ -177,8 +182,39 @@ def check_targets(prompt: Prompt, dial: Dial) -> None:
             raise DialError(f"expected targets that are not neutral, got `{target}`; leave it out")
 
 
-def check_knock_out(request: Request, block: str) -> None:
-    """Raise `RequestError` unless `block` can be knocked out of the request's prompt."""
+def check_capable(capabilities: Capabilities, requests: Sequence[Request]) -> None:
+    """Refuse what a core says it cannot do; nothing that was asked for is silently left out.
+
+    Raises:
+        DialError: a dial above 0 to a core that cannot dial.
+        RequestError: evidence from a core that cannot trace.
+    """
+    for request in requests:
+        if request.dial.value > 0.0 and not capabilities.dials:
+            raise DialError(
+                f"expected dial 0 for core `{capabilities.name}`, which cannot dial, got `{request.dial.value}` "
+                f"of agent `{request.agent}`; use Dial.off() or another core"
+            )
+        if request.evidence and not capabilities.traces:
+            raise RequestError(
+                f"expected no evidence from core `{capabilities.name}`, which cannot trace, "
+                f"got such a request of agent `{request.agent}`; use another core"
+            )
+
+
+def check_knock_out(capabilities: Capabilities, request: Request, block: str) -> None:
+    """Refuse a knock-out that a core cannot make.
+
+    Raises:
+        DialError: a dial above 0 to a core that cannot dial.
+        RequestError: the core cannot trace, or `block` cannot be knocked out of the request's prompt.
+    """
+    check_capable(capabilities, [request])
+    if not capabilities.traces:
+        raise RequestError(
+            f"expected no knock-out from core `{capabilities.name}`, which cannot trace, got one of `{block}`; "
+            "use another core"
+        )
     cuttable = [b.name for b in request.prompt.blocks if b.kind not in DECISION_KINDS]
     if block not in cuttable:
         raise RequestError(f"expected one of the blocks {' '.join(cuttable)}, got `{block}`")

@@ -67,7 +67,7 @@ def run(model: PreTrainedModel, plan: Plan, cache: Cache | None = None) -> Tenso
         cache: of transformers, dynamic or static, holding the plan's `cached` slots; the fed tokens are added to it.
     """
     plan.passed.clear()
-    arguments = _inputs(model, plan) | {"plan": plan}
+    arguments = inputs_of(model, plan) | {"plan": plan}
     if cache is not None:
         arguments |= {"past_key_values": cache, "use_cache": True}
     rows = plan.rows
@@ -113,11 +113,11 @@ def probe(model: PreTrainedModel, backend: Backend = PACKED) -> Probed:
     tolerance = 1e-4 if model.dtype == torch.float32 else 3e-2
     plain = plan(_row(model, Dial(0.0, frozenset({"observation"})), 1), _row(model, Dial.off(), 1, is_short=True))
     with _set_to(model, stock):
-        whole: Tensor = model(**_inputs(model, plain)).logits
+        whole: Tensor = model(**inputs_of(model, plain)).logits
     expected = whole.gather(1, plain.rows[..., None].expand(-1, -1, whole.shape[-1]))
     scale = float(expected.abs().max())
     with _set_to(model, "eager"):
-        attentions = model(**_inputs(model, plain), output_attentions=True).attentions
+        attentions = model(**inputs_of(model, plain), output_attentions=True).attentions
     _set(model, NAME)
     logits = _tried(model, plain)
     called = sorted(one.layer for one in plain.passed)
@@ -169,7 +169,8 @@ def _compare_masses(model: PreTrainedModel, plan: Plan, attentions: tuple[Tensor
     return largest
 
 
-def _inputs(model: PreTrainedModel, plan: Plan) -> dict[str, Any]:
+def inputs_of(model: PreTrainedModel, plan: Plan) -> dict[str, Any]:
+    """What the model's forward takes of a plan."""
     inputs: dict[str, Any] = {
         "input_ids": plan.ids,
         "attention_mask": plan.padding,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,14 +16,26 @@ from localist_core.choice import probabilities
 from localist_core.core import Request
 from localist_core.errors import NumericsError
 from localist_core.plan import Plan, Row, plan_of
-from localist_core.probe import run
+from localist_core.readout import Readout, readout_of
+from localist_core.selfcheck import difference, sample_rows
 from localist_core.trace import Seen, seen_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+One = TypeVar("One")
+
 BATCH = 256
 """Most rows in one forward; more rows of one shape take several."""
+
+CANONICAL_ROWS = 8
+"""Rows of every forward where a row's bits depend on how many there are: what lacks is filled up with copies."""
+
+TOKENS_ON_CPU = 1280
+"""Most fed tokens in one forward on a CPU, but at least one row: more leave its cache, and cost time."""
+
+TOKENS_ON_GPU = 1 << 17
+"""Likewise on a GPU, for its memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +43,18 @@ class Scored:
     """What one row gave."""
 
     row: Row
-    logits: Tensor
-    """(row, vocabulary) float32 on the device: the decision rows and the fed nodes of the trie."""
+    states: Tensor
+    """(row, width) on the device: what `readout` makes logits of, for the decision rows and the fed trie nodes."""
+    readout: Readout
     seen: Seen
     twin: Seen
     heads: Tensor
     """(layer, head, row, block) float32: masses before the dial of the decision rows."""
+
+    @property
+    def logits(self) -> Tensor:
+        """(row, vocabulary) float32: all of them. What a choice needs is cheaper by `readout.at`."""
+        return self.readout.all(self.states)
 
 
 class Scorer:
@@ -67,32 +85,70 @@ class Scorer:
         self._stock = stock
         self._pad_id = pad_id
         self._num_layers = int(model.config.get_text_config().num_hidden_layers)
-        self.beginnings = Beginnings(self._read, fingerprint=fingerprint, capacity_bytes=prefix_bytes)
+        self._canonical = 0
+        self._most_tokens = TOKENS_ON_CPU if model.device.type == "cpu" else TOKENS_ON_GPU
+        vocabulary = int(model.config.get_text_config().vocab_size)
+        self._samples = sample_rows(vocabulary)
+        self._readout = self._tried_readout()
+        self._fingerprint, self._prefix_bytes = fingerprint, prefix_bytes
+        self.beginnings = self._no_beginnings()
 
     @torch.inference_mode()
     def score(self, rows: Sequence[Row]) -> list[Scored]:
         """Run the rows, one forward for each canonical shape (or more, see `BATCH`); results in their order."""
         scored: dict[int, Scored] = {}
-        for indices, plan in self.plans(rows):
+        for indices, plan in self.plans(rows, fills=True):
             scored |= zip(indices, self._forward([rows[index] for index in indices], plan), strict=True)
         return [scored[index] for index in range(len(rows))]
 
-    def plans(self, rows: Sequence[Row]) -> Iterator[tuple[list[int], Plan]]:
-        """The passes that rows need, behind what they begin with: which rows each one runs, and its plan."""
+    def plans(self, rows: Sequence[Row], *, fills: bool = False) -> Iterator[tuple[list[int], Plan]]:
+        """The passes that rows need, behind what they begin with: which rows each one runs, and its plan.
+
+        Args:
+            rows: in any order.
+            fills: whether a plan may hold copies of its last row behind its rows, so that all batches have one size.
+        """
         resumed = [self.beginnings.resumed(row) for row in rows]
         with self.beginnings.behind(resumed) as whole:
-            for indices in _batches([one.row for one in resumed]):
+            for indices in self._batches([one.row for one in resumed]):
                 batch = [resumed[index] for index in indices]
+                if fills:
+                    batch = self._filled(batch)
                 yield indices, self._plan([one.row for one in batch], _stacked(batch, whole))
 
+    def settle(self) -> str:
+        """Try that a row alone is the row in a batch, bit for bit, and if not, go on with batches of one size.
+
+        Returns:
+            What differs all the same, see `selfcheck.difference`; empty if nothing does.
+        """
+        for self._canonical in (0, CANONICAL_ROWS):
+            found = difference(self._score_anew, self._samples)
+            if not found:
+                break
+        self.beginnings = self._no_beginnings()
+        return found
+
+    def _score_anew(self, rows: Sequence[Row]) -> list[Scored]:
+        self.beginnings = self._no_beginnings()
+        return self.score(rows)
+
+    def _no_beginnings(self) -> Beginnings:
+        return Beginnings(self._read, fingerprint=self._fingerprint, capacity_bytes=self._prefix_bytes)
+
+    @torch.inference_mode()
+    def _tried_readout(self) -> Readout:
+        return readout_of(self._model, self._plan(self._samples[:1], ()))
+
     def _forward(self, rows: Sequence[Row], plan: Plan) -> list[Scored]:
-        logits = run(self._model, plan).float()
+        states = self._readout.states(plan)
         measured = plan.measured
         seen = seen_of(measured)
         return [
             Scored(
                 row=row,
-                logits=logits[position],
+                states=states[position],
+                readout=self._readout,
                 seen=seen[position][0],
                 twin=seen[position][1],
                 heads=measured.heads[:, position],
@@ -103,10 +159,10 @@ class Scorer:
     def _read(self, readings: Sequence[Reading]) -> list[KeyValues]:
         """Keys and values of stretches, see `Beginnings`."""
         made: dict[int, KeyValues] = {}
-        for indices in _batches([one.row for one in readings]):
-            batch = [readings[index] for index in indices]
+        for indices in self._batches([one.row for one in readings]):
+            batch = self._filled([readings[index] for index in indices])
             plan = self._plan([one.row for one in batch], _side_by_side([one.before for one in batch]), keeps=True)
-            run(self._model, plan)
+            self._readout.states(plan)
             for position, index in enumerate(indices):
                 row = readings[index].row
                 made[index] = tuple(
@@ -117,6 +173,20 @@ class Scorer:
                     for _, (key, value) in sorted(plan.kept.items())
                 )
         return [made[index] for index in range(len(readings))]
+
+    def _batches(self, rows: Sequence[Row]) -> Iterator[list[int]]:
+        """Indices of rows that go through the model together: of one canonical shape and one place of resuming."""
+        of_shape: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for index, row in enumerate(rows):
+            of_shape[(*row.shape, row.cached)].append(index)
+        for (fed, *_), indices in of_shape.items():
+            size = self._canonical or min(BATCH, max(1, self._most_tokens // fed))
+            for first in range(0, len(indices), size):
+                yield indices[first : first + size]
+
+    def _filled(self, batch: list[One]) -> list[One]:
+        """The batch, filled up with copies of its last row where all forwards have one size."""
+        return batch + batch[-1:] * (self._canonical - len(batch))
 
     def _plan(self, rows: Sequence[Row], prefix: KeyValues, *, keeps: bool = False) -> Plan:
         return plan_of(
@@ -129,16 +199,6 @@ class Scorer:
             keeps=keeps,
             backend=self._backend,
         )
-
-
-def _batches(rows: Sequence[Row]) -> Iterator[list[int]]:
-    """Indices of rows that go through the model together: of one canonical shape, at most `BATCH`."""
-    of_shape: dict[tuple[int, ...], list[int]] = defaultdict(list)
-    for index, row in enumerate(rows):
-        of_shape[(*row.shape, row.cached)].append(index)
-    for indices in of_shape.values():
-        for first in range(0, len(indices), BATCH):
-            yield indices[first : first + BATCH]
 
 
 def _stacked(rows: Sequence[Resumed], whole: Mapping[bytes, KeyValues]) -> KeyValues:
@@ -182,7 +242,7 @@ def finite_logits(request: Request, scored: Scored, rows: list[int], tokens: lis
     """
     if not rows:
         return []
-    values: list[float] = scored.logits[torch.tensor(rows), torch.tensor(tokens)].tolist()
+    values = scored.readout.at(scored.states, rows, tokens)
     if not all(abs(value) < float("inf") for value in values):
         raise NumericsError(f"expected finite logits for agent `{request.agent}`, got inf or NaN")
     return values

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
-from localist_core.core import Capabilities, Choice, Request, check_knock_out, choice_of
+from localist_core.core import Capabilities, Choice, Request, check_capable, check_knock_out, choice_of
 from localist_core.errors import RequestError
 
 Policy = Callable[[Request], "str | Mapping[str, float]"]
@@ -13,28 +13,47 @@ Policy = Callable[[Request], "str | Mapping[str, float]"]
 
 
 class ScriptedCore:
-    """Answers every request by a function. It accepts any dial, since the script sees it, and traces nothing."""
+    """Answers every request by a function. It traces nothing."""
 
-    def __init__(self, policy: Policy, *, name: str = "scripted") -> None:
+    def __init__(self, policy: Policy, *, name: str = "scripted", dials: bool = True) -> None:
+        """Follow a script.
+
+        Args:
+            policy: the script.
+            name: of the core.
+            dials: whether it says that it can dial. It can, since the script sees the dial; False stands in tests for
+                a back end that cannot.
+        """
         self._policy = policy
         self.capabilities = Capabilities(
             name=name,
-            dials=True,
+            dials=dials,
             traces=False,
             cites=False,
             device="cpu",
             dtype="float64",
             fingerprint=hashlib.sha256(name.encode()).hexdigest()[:16] + "-scripted",
+            is_batch_invariant=True,
         )
 
     def decide(self, requests: Sequence[Request]) -> tuple[Choice, ...]:
-        """Ask the script about each request, in order; `RequestError` if it answers with an unknown action."""
+        """Ask the script about each request, in order.
+
+        Raises:
+            DialError: a dial above 0 where it cannot dial.
+            RequestError: evidence was asked for, or the script answers with an unknown action.
+        """
+        check_capable(self.capabilities, requests)
         return tuple(choice_of(request, self._probabilities(request)) for request in requests)
 
     def knock_out(self, request: Request, block: str) -> float:
-        """Always 0: a script has no attention to cut."""
-        check_knock_out(request, block)
-        return 0.0
+        """Refused: a script has no attention to cut.
+
+        Raises:
+            RequestError: always.
+        """
+        check_knock_out(self.capabilities, request, block)
+        raise AssertionError("a core that cannot trace was let through")
 
     def _probabilities(self, request: Request) -> tuple[float, ...]:
         answer = self._policy(request)

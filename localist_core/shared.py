@@ -21,7 +21,7 @@ from localist_core.blocks import Prompt
 from localist_core.chat import encoder_of
 from localist_core.choice import trie_of
 from localist_core.citing import Citer, masses_at_options
-from localist_core.core import Capabilities, Choice, Request, check_knock_out, choice_of, gathered
+from localist_core.core import Capabilities, Choice, Request, check_capable, check_knock_out, choice_of, gathered
 from localist_core.dial import Dial
 from localist_core.encoding import Encoding
 from localist_core.errors import DialError, EncodingError, NumericsError, OverloadError
@@ -53,6 +53,7 @@ class SharedCore:
         name: str,
         chosen: Chosen | None = None,
         prefix_bytes: int = CAPACITY_BYTES,
+        checks: bool = True,
     ) -> None:
         """Take over a model; it then belongs to this core.
 
@@ -62,6 +63,7 @@ class SharedCore:
             name: of the core.
             chosen: what attends for the decision rows; None = what suits the model's device.
             prefix_bytes: most bytes of beginnings of prompts that are kept; 0 reads every prompt whole.
+            checks: whether to try that a row alone is the row in a batch (see selfcheck.py), at the price of 16 rows.
 
         Raises:
             UnsupportedModelError: its attention cannot be steered and measured.
@@ -92,6 +94,7 @@ class SharedCore:
         self._citer = self._citer_of(model)
         self._writer: Writer | None = None
         self._lock = threading.Lock()
+        found = self._scorer.settle() if checks else None
         self.capabilities = Capabilities(
             name=name,
             dials=True,
@@ -100,6 +103,8 @@ class SharedCore:
             device=str(model.device),
             dtype=str(model.dtype).removeprefix("torch."),
             fingerprint=identity,
+            is_batch_invariant=None if found is None else not found,
+            batch_difference=found or "",
         )
 
     @classmethod
@@ -112,6 +117,7 @@ class SharedCore:
         threads: int = 1,
         backend: str = "auto",
         temperature: float = 1.0,
+        checks: bool = True,
     ) -> SharedCore:
         """Load a model from a local directory; nothing is downloaded.
 
@@ -122,6 +128,7 @@ class SharedCore:
             threads: CPU threads of torch, for the whole process; sums keep their order at 1.
             backend: what attends for the decision rows: `auto` (see `backend.choose`), `packed`, `triton` or `varlen`.
             temperature: of attention in all layers, see `temperature.py`; 1 = as trained.
+            checks: see `__init__`.
 
         Raises:
             ModelMissingError: no complete model and tokenizer in the directory.
@@ -137,7 +144,7 @@ class SharedCore:
             heat(model, temperature)
         name = "localist-small" if path is None else directory.resolve().name
         cast(torch.nn.Module, model).to(place)
-        return cls(model, tokenizer, name=name, chosen=choose(place, model.dtype, backend))
+        return cls(model, tokenizer, name=name, chosen=choose(place, model.dtype, backend), checks=checks)
 
     @property
     def model(self) -> PreTrainedModel:
@@ -157,6 +164,7 @@ class SharedCore:
         """
         if len(requests) > CAPACITY:
             raise OverloadError(f"expected at most {CAPACITY} requests at once, got {len(requests)}; send fewer")
+        check_capable(self.capabilities, requests)
         with self._lock:
             rows = [self._row(request, request.dial, has_twin=_has_twin(request)) for request in requests]
             # A hard cut keeps blocks out of the model: then the evidence is a row of its own.
@@ -188,7 +196,7 @@ class SharedCore:
 
     def knock_out(self, request: Request, block: str) -> float:
         """See `Core.knock_out`."""
-        check_knock_out(request, block)
+        check_knock_out(self.capabilities, request, block)
         with self._lock:
             rows = [self._row(request, request.dial, cut=cut) for cut in (None, block)]
             before, after = (probabilities_of(request, one) for one in self._scorer.score(rows))

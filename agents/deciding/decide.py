@@ -110,6 +110,8 @@ async def decide(here: Situation, ask: Ask, ladder: Ladder, knock_out: KnockOut 
     injections: tuple[Injection, ...] = ()
     while len(ascent.attempts) <= ladder.asks:
         request = question(here, here.facts, injections, len(ascent.attempts), ladder)
+        if knock_out is None:  # then the core cannot trace, and evidence from it would be refused
+            request = replace(request, evidence=False)
         try:
             choice = answered(request, await ask(request))
         except CoreError as error:

@@ -86,7 +86,7 @@ class Asked:
 
     async def __call__(self, request: Request) -> Choice:
         self.requests.append(request)
-        return self._core.decide([request])[0]
+        return self._core.decide([replace(request, evidence=False)])[0]
 
 
 def answering(**changes: Any) -> Ask:

@@ -125,8 +125,14 @@ def test_without_rulebook_only_the_injection_tells_the_rule() -> None:
 
 def test_evidence_is_asked_for_only_after_injections() -> None:
     ask = Asked(by_turns(GO, STOP))
-    settle(situation(RED), ask)
+    settle(situation(RED), ask, lambda request, block: 0.0)
     assert [request.evidence for request in ask.requests] == [False, True]
+
+
+def test_evidence_is_not_asked_of_a_core_that_cannot_trace() -> None:
+    ask = Asked(by_turns(GO, STOP))
+    settle(situation(RED), ask)
+    assert [request.evidence for request in ask.requests] == [False, False]
 
 
 def test_knock_out_measures_each_injection_at_dial_zero() -> None:

@@ -187,7 +187,7 @@ def test_dial_rises_with_violations_and_is_zero_without(world: World, ladder: di
 @given(WORLDS, LADDERS)
 def test_evidence_comes_only_after_injections(world: World, ladder: dict[str, Any]) -> None:
     ask = Whim(world.rng)
-    settle(world.situation(), ask, **ladder)
+    settle(world.situation(), ask, lambda request, block: 0.0, **ladder)
     shown = [bool(request.prompt.names(BlockKind.INJECTION)) for request in ask.requests]
     assert [request.evidence for request in ask.requests] == shown
     assert shown == [number > 0 for number in range(len(shown))]
