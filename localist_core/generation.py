@@ -12,9 +12,8 @@ that it can be checked from the text alone. Read `Writer.write` first.
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import torch
@@ -23,20 +22,13 @@ from transformers import DynamicCache
 
 from localist_core.core import BlockTrace, gathered
 from localist_core.dial import Dial
-from localist_core.errors import (
-    BudgetError,
-    CoreError,
-    DialError,
-    EncodingError,
-    NumericsError,
-    RequestError,
-    TextError,
-)
-from localist_core.grammar import Grammars, Matcher
-from localist_core.open_choice import OpenAnswer, OpenChoice, OpenFailure, OpenRequest, Sampling, Token
+from localist_core.draft import Draft, finite, numbers_of
+from localist_core.errors import DialError, EncodingError, NumericsError, TextError
+from localist_core.grammar import Grammars
+from localist_core.open_choice import OpenAnswer, OpenChoice, OpenFailure, OpenRequest, Token
 from localist_core.plan import Plan, Row, step
 from localist_core.probe import run
-from localist_core.schema import Schema, schema_of
+from localist_core.schema import schema_of
 from localist_core.scoring import Scored, Scorer
 from localist_core.trace import trace_of
 from localist_core.validation import value_of
@@ -49,89 +41,6 @@ if TYPE_CHECKING:
 
 WIDTH: Final = 4
 """Places of each row in one pass of the decoding."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Draft:
-    """The text of one request as it grows."""
-
-    request: OpenRequest
-    row: Row
-    """The prompt alone."""
-    schema: Schema
-    matcher: Matcher
-    drawn: Iterator[float]
-    """Uniform numbers; none where tokens are greedy."""
-    ids: list[int] = field(default_factory=list)
-    allowed: list[Tensor] = field(default_factory=list)
-    """For each token the ids that the grammar allowed there."""
-    numbers: list[float | None] = field(default_factory=list)
-    fed: int = 0
-    """How many of the tokens the model has read."""
-    error: CoreError | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the text goes on."""
-        return self.error is None and not self.matcher.is_done
-
-    @property
-    def waits(self) -> bool:
-        """Whether the next token is for the model to choose: it has read all others."""
-        return self.is_open and self.fed == len(self.ids)
-
-    def force(self) -> None:
-        """Append what is possible alone, up to a choice, the end, or a failure."""
-        while self.is_open:
-            if len(self.ids) == self.request.budget:
-                self.error = BudgetError(
-                    f"expected a text within {self.request.budget} tokens for agent `{self.request.agent}`, got none; "
-                    f"allow more tokens, or bound the schema"
-                )
-                return
-            allowed = self.matcher.allowed()
-            if not len(allowed):
-                self.error = TextError(f"expected a token that goes on for agent `{self.request.agent}`, got none")
-            elif len(allowed) > 1:
-                return
-            else:
-                self._append(int(allowed[0]), allowed, None)
-
-    def choose(self, logits: Tensor) -> None:
-        """Append the token that the model and the sampling choose, and what is forced behind it.
-
-        Args:
-            logits: (vocabulary,) float32 on the CPU.
-        """
-        allowed = self.matcher.allowed()
-        try:
-            scores = _finite(logits[allowed].double(), self.request.agent)
-            number = self._number()
-        except CoreError as error:
-            self.error = error
-            return
-        sampling = self.request.sampling
-        if number is None or sampling is None:
-            index = int((scores == scores.max()).nonzero()[0, 0])
-        else:
-            total = torch.softmax(scores / sampling.temperature, 0).cumsum(0)
-            index = min(int((total <= number * total[-1]).sum()), len(total) - 1)
-        self._append(int(allowed[index]), allowed, number)
-        self.force()
-
-    def _append(self, token: int, allowed: Tensor, number: float | None) -> None:
-        self.matcher.accept(token)
-        self.ids.append(token)
-        self.allowed.append(allowed)
-        self.numbers.append(number)
-
-    def _number(self) -> float | None:
-        if self.request.sampling is None:
-            return None
-        number = next(self.drawn, None)
-        if number is None:
-            raise RequestError(f"expected a recorded number for every drawn token, got {len(self.ids)} tokens further")
-        return number
 
 
 class Writer:
@@ -193,7 +102,7 @@ class Writer:
             row=row,
             schema=schema,
             matcher=self.grammars.matcher(schema),
-            drawn=_numbers(request.sampling),
+            drawn=numbers_of(request.sampling),
         )
         draft.force()
         return draft
@@ -264,14 +173,6 @@ class Writer:
         return trace_of(read.row, read.seen, evidence=raw, blocks=self._encoder.arranged(request.prompt).names())
 
 
-def _numbers(sampling: Sampling | None) -> Iterator[float]:
-    if sampling is None:
-        return iter(())
-    if sampling.numbers is not None:
-        return iter(sampling.numbers)
-    return iter(random.Random(sampling.seed).random, 1.0)  # without end: 1 is never drawn
-
-
 def _longer(row: Row, ids: Sequence[int]) -> Row:
     """The row with more tokens of its decision block."""
     encoding, more = row.encoding, range(1, len(ids) + 1)
@@ -304,20 +205,14 @@ def _tokens(draft: Draft, logits: Tensor) -> tuple[Token, ...]:
 
 def _token(token: int, allowed: Tensor, number: float | None, logits: Tensor, *, agent: str) -> Token:
     """One token, from the logits of its row, (vocabulary,) float64."""
-    scores = _finite(logits[allowed], agent)
+    scores = finite(logits[allowed], agent)
     whole, part = torch.logsumexp(logits, 0), torch.logsumexp(scores, 0)
     best = torch.softmax(scores, 0).topk(min(2, len(scores))).values.tolist()
     return Token(
         id=token,
         num_allowed=len(allowed),
-        allowed_mass=min(1.0, math.exp(float(_finite(part - whole, agent)))),
+        allowed_mass=min(1.0, math.exp(float(finite(part - whole, agent)))),
         log_probability=min(0.0, float(logits[token] - part)),
         margin=best[0] - best[1] if len(best) > 1 else 1.0,
         number=number,
     )
-
-
-def _finite(values: Tensor, agent: str) -> Tensor:
-    if not bool(values.isfinite().all()):
-        raise NumericsError(f"expected finite logits for agent `{agent}`, got inf or NaN")
-    return values

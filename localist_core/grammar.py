@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
+from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,7 +42,7 @@ class Grammars:
             MissingExtraError: xgrammar is not installed.
             UnsupportedModelError: see `spellings`.
         """
-        self._library = _library()
+        self._library = library()
         self.tokens = spellings(tokenizer, size)
         """What each token spells."""
         self._capacity = capacity
@@ -112,11 +113,15 @@ class Matcher:
             raise TextError(f"expected a token that the grammar allows, got `{token}`")
 
 
-def _library() -> ModuleType:
+def library(name: str = "xgrammar") -> ModuleType:
+    """The library of the masks.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
     try:
-        import xgrammar
+        return import_module(name)
     except ImportError as error:
         raise MissingExtraError(
-            "expected the library xgrammar for open choices, got none; run `pip install localist-agents[grammar]`"
+            f"expected the library {name} for open choices, got none; run `pip install localist-agents[grammar]`"
         ) from error
-    return xgrammar

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, assert_never
 
 from localist_core.errors import SchemaError
 
@@ -76,8 +76,8 @@ def pattern_of(source: str) -> Pattern:
         SchemaError: one outside the subset: not from `^` to `$`, or with look-around, back references, lazy or
             possessive repetition, flags, word boundaries, or an empty class.
     """
-    part = _Reader(source).whole()
     try:
+        part = _Reader(source).whole()
         re.compile(source)
     except re.error as error:
         raise SchemaError(f"expected a regular expression, got `{source}` ({error})") from error
@@ -157,6 +157,8 @@ class _Reader:
         found = QUANTIFIER.match(self.source, self.at)
         if found is None:
             return part
+        if _may_be_empty(part):
+            raise self.refusal("a repetition of what may be empty")  # the grammar library slows down with each of them
         self.at = found.end()
         if self.peek() in ("?", "+", "*", "{"):
             raise self.refusal("a repetition of a repetition, lazy or possessive ones included")
@@ -173,3 +175,17 @@ class _Reader:
         return SchemaError(
             f"expected a pattern of groups, classes and repetitions from `^` to `$`, got {what} in `{self.source}`"
         )
+
+
+def _may_be_empty(part: Part) -> bool:
+    match part:
+        case Atom():
+            return False
+        case Repeat():
+            return part.least == 0 or _may_be_empty(part.part)
+        case Sequence():
+            return all(map(_may_be_empty, part.parts))
+        case Either():
+            return any(map(_may_be_empty, part.parts))
+        case _:
+            assert_never(part)

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from fractions import Fraction
 from functools import lru_cache
 from itertools import permutations
 from typing import Final, TypeAlias, cast
@@ -20,6 +17,7 @@ from typing import Final, TypeAlias, cast
 from pydantic import BaseModel, JsonValue
 from pydantic.errors import PydanticUserError
 
+from localist_core.decimals import BOUNDS, number_of
 from localist_core.errors import SchemaError
 from localist_core.pattern import pattern_of
 from localist_core.shapes import (
@@ -28,7 +26,6 @@ from localist_core.shapes import (
     Fixed,
     Items,
     Named,
-    Number,
     Record,
     Shape,
     Text,
@@ -39,24 +36,15 @@ from localist_core.shapes import (
     is_self_delimiting,
 )
 
-DECIMALS: Final = 6
-"""Digits behind the point of a number whose bounds have no more; else as many as these, at most `MOST_DECIMALS`."""
-MOST_DECIMALS: Final = 17
-WHOLE_DIGITS: Final = 18
-"""Most digits before the point."""
-MOST_VALUES: Final = 4096
-"""Most multiples of a step within its bounds: each becomes a value of its own."""
-
 ANNOTATIONS: Final = frozenset(
     {"title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "$comment", "$schema"}
     | {"$defs", "definitions", "discriminator"}
 )
 """Keywords that say nothing about which values are allowed. A `discriminator` stands beside a `oneOf` that does."""
 
-_BOUNDS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"})
 KEYWORDS: Final[Mapping[str, frozenset[str]]] = {
-    "integer": _BOUNDS,
-    "number": _BOUNDS,
+    "integer": BOUNDS,
+    "number": BOUNDS,
     "string": frozenset({"minLength", "maxLength", "pattern"}),
     "boolean": frozenset(),
     "null": frozenset(),
@@ -165,7 +153,7 @@ class _Reader:
         _only(node, KEYWORDS.get(kind, frozenset()) | {"type"}, where)
         match kind:
             case "integer" | "number":
-                return _number(node, where)
+                return number_of(node, where)
             case "string":
                 return _text(node, where)
             case "boolean":
@@ -295,71 +283,6 @@ def _is_of(value: object, kind: object) -> bool:
             return kind == "array"
         case _:
             return kind == "object"
-
-
-def _number(node: Node, where: str) -> Number | Fixed:
-    """A range, its ends rounded inwards to what is written; with a step, the multiples within."""
-    is_whole = node["type"] == "integer"
-    bounds = {key: _decimal(node[key], key, where) for key in _BOUNDS if key in node}
-    decimals = 0 if is_whole else _decimals(bounds.values())
-    lows = [bounds[key] for key in ("minimum",) if key in bounds]
-    highs = [bounds[key] for key in ("maximum",) if key in bounds]
-    if "exclusiveMinimum" in bounds:
-        lows.append(_beyond(bounds["exclusiveMinimum"], math.inf, is_whole))
-    if "exclusiveMaximum" in bounds:
-        highs.append(_beyond(bounds["exclusiveMaximum"], -math.inf, is_whole))
-    largest = 10 ** (WHOLE_DIGITS + decimals) - 1
-    unit = Fraction(1, 10**decimals)
-    low = max([-largest, *(math.ceil(Fraction(bound) / unit) for bound in lows)])
-    high = min([largest, *(math.floor(Fraction(bound) / unit) for bound in highs)])
-    if low > high:
-        raise SchemaError(
-            f"expected bounds with a number of {WHOLE_DIGITS} digits before the point and {decimals} behind it between "
-            f"them at `{where}`, got none"
-        )
-    if "multipleOf" not in bounds:
-        return Number(low=low, high=high, decimals=decimals)
-    return _multiples(bounds["multipleOf"], low * unit, high * unit, is_whole, where)
-
-
-def _multiples(step: Decimal, low: Fraction, high: Fraction, is_whole: bool, where: str) -> Fixed:
-    if step <= 0:
-        raise SchemaError(f"expected a `multipleOf` above 0 at `{where}`, got `{step}`")
-    first, last = math.ceil(low / Fraction(step)), math.floor(high / Fraction(step))
-    if last - first + 1 > MOST_VALUES:
-        raise SchemaError(
-            f"expected at most {MOST_VALUES} multiples of `{step}` within bounds at `{where}`, "
-            f"got {last - first + 1}; narrow the bounds, or leave `multipleOf` to the model's own validator"
-        )
-    values = (step * k for k in range(first, last + 1))
-    texts = tuple(_plain(value) for value in values if not is_whole or value == value.to_integral_value())
-    if not texts:
-        raise SchemaError(f"expected a multiple of `{step}` within bounds at `{where}`, got none")
-    return Fixed(texts)
-
-
-def _plain(value: Decimal) -> str:
-    """Without exponent and without zeros at the end."""
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") or "0" if "." in text else text
-
-
-def _beyond(bound: Decimal, towards: float, is_whole: bool) -> Decimal:
-    """The nearest number beyond an exclusive bound that is another number to a reader in floats as well."""
-    if is_whole and bound == bound.to_integral_value():
-        return bound + (1 if towards > 0 else -1)
-    return Decimal(repr(math.nextafter(float(bound), towards)))
-
-
-def _decimals(bounds: object) -> int:
-    exponents = [bound.normalize().as_tuple().exponent for bound in cast("Sequence[Decimal]", bounds)]
-    return min(MOST_DECIMALS, max([DECIMALS, *(-exponent for exponent in exponents if isinstance(exponent, int))]))
-
-
-def _decimal(value: object, keyword: str, where: str) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise SchemaError(f"expected a number as `{keyword}` at `{where}`, got `{value}`")
-    return Decimal(repr(value))
 
 
 def _text(node: Node, where: str) -> Shape:

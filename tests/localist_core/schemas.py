@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import random
+from functools import cache
 from typing import Annotated, Literal
 
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, create_model
+from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
+from tokenizers import models as models_
+from transformers import PreTrainedTokenizerFast
 
 from localist_core.grammar import Grammars
 from localist_core.schema import Schema
@@ -104,7 +109,29 @@ def models() -> st.SearchStrategy[type[BaseModel]]:
     return annotations().map(lambda shape: create_model("Root", value=(shape, ...)))
 
 
+@cache
+def json_level() -> PreTrainedTokenizerFast:
+    """Byte-level, with tokens across every border of JSON: `","`, `"}}`, `0.25,"`, whole names and runs of digits."""
+    core = Tokenizer(models_.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    core.decoder = decoders.ByteLevel()
+    source = random.Random(0)
+    texts = [
+        json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+        for n in range(40)
+        for value in (
+            {"value": [source.randint(-999, 999), source.random(), "ab", None, True], "a": {"b": "", "ü": "x y"}},
+            {"act": {"kind": "yield", "gap_m": round(source.uniform(0, 5), 2), "why": "red light"}, "f": f"object_{n}"},
+        )
+    ]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    core.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=560, initial_alphabet=alphabet, show_progress=False))
+    return PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<|endoftext|>")
+
+
 def grammars(kind: str = "byte-level") -> Grammars:
+    if kind == "json-level":
+        return Grammars(json_level(), 576)
     return Grammars(vocabularies.KINDS[kind](), SIZE)
 
 
