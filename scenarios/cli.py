@@ -13,7 +13,20 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Never
 
-from scenarios.commands import bounds, dial_curve, plot, probe, profile, rules, study, thresholds, train, tune, verify
+from scenarios.commands import (
+    bounds,
+    dial_curve,
+    plot,
+    probe,
+    profile,
+    recompute,
+    rules,
+    study,
+    thresholds,
+    train,
+    tune,
+    verify,
+)
 from scenarios.commands.arguments import Exit, core_config, json_argument, print_json, scenario_arguments
 from scenarios.config import BusConfig, ConfigError, Part, RunConfig, parts_of
 
@@ -22,7 +35,7 @@ if TYPE_CHECKING:  # commands import what they need when they run: `localist tra
     from scenarios.report.summary import Summary
 
 
-COMMANDS = (train, rules, probe, plot, thresholds, profile, tune, dial_curve, bounds, study, verify)
+COMMANDS = (train, rules, probe, plot, thresholds, profile, tune, dial_curve, bounds, study, verify, recompute)
 """What studies or makes a core; see `scenarios/commands`."""
 
 
