@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
@@ -26,16 +26,18 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, causal_mask_function
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from localist_core.backend import PACKED
+from localist_core.bodies import is_replaced, steer_bodies
+from localist_core.call import Call
 from localist_core.capture import CAPTURED as CAPTURED
 from localist_core.capture import attend_captured
-from localist_core.cascade import can_cascade, cascaded
+from localist_core.cascade import cascaded
 from localist_core.conditioning import Steering
 from localist_core.errors import DialError, UnsupportedModelError
 from localist_core.measuring import Passed
 from localist_core.packed import sums
-from localist_core.plan import Plan, Sight
-from localist_core.segments import Group, Segments
+from localist_core.plan import Plan
+from localist_core.seeing import body_visible, can_be_apart, sight_of
+from localist_core.segments import Segments
 
 NAME = "localist_blocks"
 """The implementation's name; a model loaded or set to it calls `attend`."""
@@ -43,27 +45,33 @@ NAME = "localist_blocks"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Carry:
-    """What transformers knows of the mask of one kind of layer."""
+    """What transformers knows of the mask of one kind of layer: a `Pattern`."""
 
     arguments: dict[str, Any]
     """Arguments of a mask function of transformers."""
 
     @property
     def is_causal(self) -> bool:
-        """Whether the pattern is order alone: no window, no chunk."""
         return self.arguments["mask_function"] is causal_mask_function
 
+    @property
+    def num_keys(self) -> int:
+        return int(self.arguments["kv_length"])
+
+    @property
+    def offset(self) -> int:
+        return int(self.arguments.get("kv_offset", 0))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        found: torch.dtype = self.arguments["dtype"]
+        return found
+
     def mask(self, stock: str) -> Tensor | None:
-        """The family's own mask."""
         made: Tensor | None = ALL_MASK_ATTENTION_FUNCTIONS[stock](**self.arguments)
         return made
 
     def allows(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """Where the pattern of the layer lets positions (batch, query) see (batch, key): (batch, 1, query, key) bool.
-
-        A window is cut by position, not by index (framework, section 3, condition f). Order is not judged here: a key
-        at a later position counts as one at the same position.
-        """
         if self.is_causal:
             return torch.ones((), dtype=torch.bool, device=queries.device).expand(
                 len(queries), 1, queries.shape[1], keys.shape[1]
@@ -125,53 +133,69 @@ def attend(
     layer = int(getattr(module, "layer_idx", len(plan.passed)))
     if plan.keeps:
         plan.kept[layer] = (key, value)
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    is_apart = _is_apart(plan, attention_mask, kwargs)
-    sight = _sight(plan, attention_mask, is_apart=is_apart)
-    read = sight.read
-    if is_apart:
-        read = partial(sums, before=plan.prefix[layer])
-    elif plan.prefix:
+    is_apart = can_be_apart(plan, attention_mask, kwargs)
+    if plan.prefix and not is_apart:
         key, value = (
             torch.cat([before.to(own).expand(len(own), -1, -1, -1), own], dim=2)
             for before, own in zip(plan.prefix[layer], (key, value), strict=True)
         )
+    call = Call(
+        module=module,
+        query=query,
+        key=key,
+        value=value,
+        before=plan.prefix[layer] if is_apart else None,
+        floor=_floor(plan, layer, query.shape[1]),
+        scale=query.shape[-1] ** -0.5 if scaling is None else scaling,
+        arguments={"scaling": scaling, "dropout": dropout, **kwargs},
+        sight=sight_of(plan, attention_mask, is_apart=is_apart),
+    )
+    own = _decided(plan, layer, call) if plan.rows.shape[1] else None
+    if plan.is_all_steered and own is not None:
+        return own.to(query.dtype).transpose(1, 2).contiguous(), None
+    output, weights = _base(plan, call)
+    steer_bodies(output, plan, call, partial(body_visible, plan, attention_mask))
+    if own is not None:
+        _replace_rows(output, own, plan, call)
+    return output, weights
 
-    def stock() -> tuple[Tensor, Tensor | None]:
-        if is_apart:
-            mask = cast(Tensor, sight.stock_mask)
-            return cascaded(query, plan.prefix[layer], (key, value), mask, scale=scale), None
-        arguments = {"scaling": scaling, "dropout": dropout, **kwargs}
-        return _stock(module, plan.stock)(module, query, key, value, sight.stock_mask, **arguments)
 
-    if not plan.rows.shape[1]:
-        return stock()
-    floor, top = _floor(plan, layer, query.shape[1]), plan.top_floors[layer]
+def _decided(plan: Plan, layer: int, call: Call) -> Tensor | None:
+    """Attend for the decision rows and note it; their output, (batch, head, row, width), if any of them is steered."""
+    top, sight = plan.top_floors[layer], call.sight
+    read = sight.read if call.before is None else partial(sums, before=call.before)
     found = read(
-        _rows_of(query, plan.rows),
-        key,
-        value,
+        _rows_of(call.query, plan.rows),
+        call.key,
+        call.value,
         Segments(
             layout=sight.layout,
             hidden=sight.hidden,
-            floor=floor,
+            floor=call.floor,
             has_floor=top > 0.0,
             has_cut=top == 1.0,
             is_odds=plan.is_odds,
             has_output=len(plan.steered) > 0,
         ),
-        scale=scale,
-        softcap=kwargs.get("softcap"),
-        sink=kwargs.get("s_aux"),
+        scale=call.scale,
+        softcap=call.softcap,
+        sink=call.sink,
     )
-    plan.passed.append(Passed(layer=layer, found=replace(found, output=None), floor=floor))
-    if found.output is None:
-        return stock()
-    if plan.is_all_steered:
-        return found.output.to(query.dtype).transpose(1, 2).contiguous(), None
-    output, weights = stock()
-    _replace_rows(output, found.output, floor, plan)
-    return output, weights
+    plan.passed.append(Passed(layer=layer, found=found.without_output(), floor=call.floor))
+    return found.output if len(plan.steered) else None
+
+
+def _base(plan: Plan, call: Call) -> tuple[Tensor, Tensor | None]:
+    """The family's own attention, (batch, token, head, width), and its weights if it gives them.
+
+    Nothing but zeros where the dial replaces all of it, padding aside.
+    """
+    query, key, value, mask = call.query, call.key, call.value, call.sight.stock_mask
+    if is_replaced(plan, call):
+        return value.new_zeros((len(query), query.shape[2], query.shape[1], value.shape[-1])), None
+    if call.before is not None:
+        return cascaded(query, call.before, (key, value), cast(Tensor, mask), scale=call.scale), None
+    return _stock(call.module, plan.stock)(call.module, query, key, value, mask, **call.arguments)
 
 
 def _rows_of(query: Tensor, rows: Tensor) -> Tensor:
@@ -181,7 +205,7 @@ def _rows_of(query: Tensor, rows: Tensor) -> Tensor:
     return query.gather(2, rows[:, None, :, None].expand(-1, query.shape[1], -1, query.shape[3]))
 
 
-def _replace_rows(output: Tensor, own: Tensor, floor: Tensor, plan: Plan) -> None:
+def _replace_rows(output: Tensor, own: Tensor, plan: Plan, call: Call) -> None:
     """Put the steered rows, (batch, head, row, width), into the output, (batch, token, head, width).
 
     Heads that are not steered keep theirs, unless a block is knocked out.
@@ -189,8 +213,8 @@ def _replace_rows(output: Tensor, own: Tensor, floor: Tensor, plan: Plan) -> Non
     batch_of, row_of = plan.steered // plan.rows.shape[1], plan.steered % plan.rows.shape[1]
     place = (batch_of, plan.rows[batch_of, row_of])
     rows = own[batch_of, :, row_of].to(output.dtype)
-    if floor.shape[1] > 1:
-        changed = (floor > 0.0) | ~plan.uncut.all(1, keepdim=True)
+    if call.floor.shape[1] > 1:
+        changed = (call.floor > 0.0) | ~plan.uncut.all(1, keepdim=True)
         rows = torch.where(changed[batch_of, :, None], rows, output[place])
     output[place] = rows
 
@@ -208,105 +232,6 @@ def _floor(plan: Plan, layer: int, num_heads: int) -> Tensor:
         [dial.heads is None or (layer, head) in dial.heads for head in range(num_heads)] for dial in plan.dials
     ]
     return floor * torch.tensor(is_steered, device=floor.device)
-
-
-def _is_apart(plan: Plan, carry: Carry, arguments: dict[str, Any]) -> bool:
-    """Whether the prefix is attended to apart from the other keys; it follows from model and shape, not from a row."""
-    is_whole = plan.is_even and carry.is_causal and _slots(plan, carry) is None and plan.backend is PACKED
-    return is_whole and can_cascade(plan.stock, plan.ids.device, arguments)
-
-
-def _sight(plan: Plan, carry: Carry, *, is_apart: bool) -> Sight:
-    """What this kind of layer sees, made once for a forward."""
-    known = plan.sights.get(id(carry))
-    if known is not None:
-        return known
-    row_positions = plan.positions.gather(1, plan.rows)
-    seen = plan.seen.gather(2, plan.rows[:, None, :, None].expand(-1, -1, -1, plan.seen.shape[-1]))
-    pattern = carry.allows(row_positions, plan.key_positions)
-    visible, layout = seen & pattern & plan.uncut[:, None, None], plan.layout
-    _check_targets(plan, visible)
-    slots = _slots(plan, carry)
-    if slots is not None:
-        _check_dropped(visible if plan.is_plain else _fed(plan) & plan.seen & _pattern(plan, carry), slots)
-        visible, layout = _taken(visible, slots), layout.taken(slots)
-    hidden = ~visible
-    # Asking a GPU whether anything is hidden would make it wait; hiding nothing is harmless.
-    is_open = visible.device.type == "cpu" and not bool(hidden.any())
-    sight = Sight(
-        carry=carry,
-        stock_mask=None if plan.is_all_steered else _stock_mask(plan, carry, slots, is_apart=is_apart),
-        hidden=None if is_open else hidden,
-        layout=layout,
-        read=plan.backend.reader(layout, hidden),
-    )
-    plan.sights[id(carry)] = sight
-    return sight
-
-
-def _slots(plan: Plan, carry: Carry) -> Tensor | None:
-    """Which keys of the plan the layer has, (key,) indices, -1 = a place of its cache that is not filled yet; None =
-    exactly the plan's.
-    """
-    length, offset = int(carry.arguments["kv_length"]), int(carry.arguments.get("kv_offset", 0))
-    keys, before = plan.key_positions.shape[1], plan.key_positions.shape[1] - plan.padding.shape[1]
-    if offset == 0 and before + length == keys:
-        return None
-    own = torch.arange(before + offset, before + offset + length)
-    return torch.cat([torch.arange(before), own.masked_fill(own >= keys, -1)]).to(plan.ids.device)
-
-
-def _taken(visible: Tensor, slots: Tensor) -> Tensor:
-    """Who sees whom, for these keys alone; nobody sees padding."""
-    return visible[..., slots.clamp(min=0)] & (slots >= 0)
-
-
-def _check_dropped(visible: Tensor, slots: Tensor) -> None:
-    """A cache that drops keys by their index must not drop one that the window, cut by position, still shows."""
-    dropped = torch.ones(visible.shape[-1], dtype=torch.bool, device=slots.device)
-    dropped[slots[slots >= 0]] = False
-    if bool((visible & dropped).any()):
-        raise UnsupportedModelError(
-            "expected a cache that still holds every key in a row's window, got one that dropped some by their index; "
-            "use a cache that keeps all keys, such as DynamicCache() without a configuration"
-        )
-
-
-def _fed(plan: Plan) -> Tensor:
-    """(batch, 1, token, 1) bool: False for padding."""
-    return plan.padding[:, None, -plan.ids.shape[1] :, None] > 0
-
-
-def _pattern(plan: Plan, carry: Carry) -> Tensor:
-    return carry.allows(plan.positions, plan.key_positions)
-
-
-def _stock_mask(plan: Plan, carry: Carry, slots: Tensor | None, *, is_apart: bool) -> Tensor | None:
-    """The mask as the family's attention takes it: its own, or one for a batch with a tree, a prefix, or positions that
-    leave tokens out; without the prefix if that is apart.
-    """
-    if plan.is_plain:
-        return carry.mask(plan.stock)
-    mask = plan.seen[..., plan.prefix[0][0].shape[2] :] if is_apart else plan.seen & _pattern(plan, carry)
-    if slots is not None:
-        mask = _taken(mask, slots)
-    dtype: torch.dtype = carry.arguments["dtype"]
-    lowest = -torch.inf if plan.stock == "sdpa" else torch.finfo(dtype).min
-    return torch.where(mask, torch.zeros((), dtype=dtype, device=mask.device), lowest)
-
-
-def _check_targets(plan: Plan, visible: Tensor) -> None:
-    dialled = [index for index, dial in enumerate(plan.dials) if dial.value > 0.0]
-    if not dialled:
-        return
-    sees_target = (visible[dialled, 0] & (plan.layout.groups[dialled] == Group.TARGET)[:, None]).any(-1)
-    blind = (~sees_target & (plan.share[dialled, 0] > 0.0)).any(-1)
-    if bool(blind.any()):
-        dial = plan.dials[dialled[int(blind.int().argmax())]]
-        raise DialError(
-            f"expected every decision row to see a token of the targets {' '.join(sorted(dial.targets))}, "
-            f"got a row that sees none (empty block, or out of the layer's window); choose other targets"
-        )
 
 
 def _stock(module: nn.Module, name: str) -> Callable[..., tuple[Tensor, Tensor | None]]:

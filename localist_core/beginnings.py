@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from localist_core.plan import Row
 from localist_core.prefix import PrefixTree, Stretch, root_key, stretches_of
+from localist_core.row import Row
 
 KeyValues = tuple[tuple[Tensor, Tensor], ...]
 """For each layer keys and values, (1, kv head, token, width); see `Plan.prefix`."""

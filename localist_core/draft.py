@@ -12,7 +12,7 @@ from torch import Tensor
 from localist_core.errors import BudgetError, CoreError, NumericsError, RequestError, TextError
 from localist_core.grammar import Matcher
 from localist_core.open_choice import OpenRequest, Sampling
-from localist_core.plan import Row
+from localist_core.row import Row
 from localist_core.schema import Schema
 
 

@@ -26,8 +26,9 @@ from localist_core.draft import Draft, finite, numbers_of
 from localist_core.errors import DialError, EncodingError, NumericsError, TextError
 from localist_core.grammar import Grammars
 from localist_core.open_choice import OpenAnswer, OpenChoice, OpenFailure, OpenRequest, Token
-from localist_core.plan import Plan, Row, step
+from localist_core.plan import Plan, step
 from localist_core.probe import run
+from localist_core.row import Row
 from localist_core.schema import schema_of
 from localist_core.scoring import Scored, Scorer
 from localist_core.trace import trace_of

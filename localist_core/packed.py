@@ -35,6 +35,18 @@ class Sums:
     """(batch, group, block) float32: 1 for the block's group, the sink's being neutral."""
     num_heads: int
 
+    def without_output(self) -> Sums:
+        """What is kept until all layers are done."""
+        return Sums(
+            output=None,
+            tops=self.tops,
+            exps=self.exps,
+            weighted=self.weighted,
+            bias=self.bias,
+            of_block=self.of_block,
+            num_heads=self.num_heads,
+        )
+
 
 def packed(
     query: Tensor,

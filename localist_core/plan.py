@@ -18,99 +18,33 @@ import torch
 from torch import Tensor
 
 from localist_core.backend import PACKED, Backend, Reader
-from localist_core.blocks import NEUTRAL_KINDS, PROMPT_ORDER, Prompt
-from localist_core.choice import Trie
 from localist_core.dial import Dial, layer_floor
-from localist_core.encoding import Encoding
 from localist_core.errors import DialError, RequestError
 from localist_core.measuring import Measured, Passed, measured_of
+from localist_core.one_pass import Run
+from localist_core.row import Row, unrolled
 from localist_core.segments import Group, Layout, layout_of
-
-NO_TRIE = Trie(tokens=(), parents=(), depths=(), paths=((),), branches={})
-"""Nothing to choose: for passes that only look."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One row of a batch: a prompt under one dial."""
+class Body:
+    """The fed tokens of a batch entry before its decision rows, where the dial steers these too; indices among them."""
 
-    prompt: Prompt
-    encoding: Encoding
-    dial: Dial
-    trie: Trie = NO_TRIE
-    cut: str | None = None
-    """A block that the decision rows cannot see at all; None = they see every block."""
-    has_twin: bool = False
-    """Whether a second copy of the decision rows stands behind the first, unseen by it and at dial 0: the evidence at
-    the price of a few rows. Not beside a dial of 1, which keeps blocks out of the model."""
-    cached: int = 0
-    """How many of the first tokens are not fed, because their keys are in a prefix or a cache."""
-    until: int | None = None
-    """Feed the tokens before this one, without trie and twin; None = all. To fill a cache in parts: tokens before
-    `encoding.decision_from` are no decision rows, and a pass of such alone is neither steered nor measured."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.cached < self.end:
-            raise RequestError(f"expected at least one token to feed, got {self.cached} of {self.end} in the cache")
-        if self.has_twin and self.cached > self.encoding.decision_from:
-            raise RequestError("expected a twin of all decision rows, got some of them in the cache")
-
-    @property
-    def num_decision_rows(self) -> int:
-        """Decision rows of the prompt and fed nodes of the trie that this pass feeds, counted once."""
-        end = self.until if self.until is not None else len(self.encoding.ids) + len(self.trie.tokens)
-        return max(0, end - max(self.encoding.decision_from, self.cached))
-
-    @property
-    def feeds_twin(self) -> bool:
-        """Whether this pass feeds the twin."""
-        return self.has_twin and self.until is None
-
-    @property
-    def end(self) -> int:
-        """Tokens of the row behind this pass, those in the cache included."""
-        return self.until if self.until is not None else self.length
-
-    @property
-    def length(self) -> int:
-        """Tokens of the prompt, of the trie behind it, and of the twin, wherever their keys are."""
-        own = len(self.encoding.ids) + len(self.trie.tokens)
-        return own + (own - self.encoding.decision_from if self.has_twin else 0)
-
-    @property
-    def groups(self) -> tuple[Group, ...]:
-        """What each block of the prompt is to the dial. Without targets everything that is not neutral is rest."""
-        return tuple(
-            Group.NEUTRAL
-            if block.kind in NEUTRAL_KINDS
-            else Group.TARGET
-            if block.name in self.dial.targets
-            else Group.REST
-            for block in self.prompt.blocks
-        )
-
-    @property
-    def kinds(self) -> tuple[int, ...]:
-        """Index into PROMPT_ORDER of each block of the prompt; 0 for a piece of a chat template."""
-        places = {kind: index for index, kind in enumerate(PROMPT_ORDER)}
-        return tuple(places.get(block.kind, 0) for block in self.prompt.blocks)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """The canonical shape: fed tokens, decision rows, blocks. A single fed token is a shape of its own."""
-        fed, rows = self.end - self.cached, self.num_decision_rows * (2 if self.feeds_twin else 1)
-        return (
-            1 if fed == 1 else _round_up(fed, 16 if fed <= 512 else 64),
-            rows if fed == 1 else _round_up(rows, 8),
-            _round_up(len(self.prompt.blocks), 8),
-        )
+    entry: int
+    """Of the batch."""
+    first: int
+    """The first of them."""
+    steered: int
+    """The first that sees a target: it is the first target token, or stands behind that."""
+    stop: int
+    """Behind the last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
     """What one kind of layer sees, with a window or without one; all for the keys that it has."""
 
-    carry: object
+    pattern: object
     """What it was made from; kept, so that its id stays its own."""
     stock_mask: Tensor | None
     """The mask for the family's own attention; without the prefix if that is apart."""
@@ -119,6 +53,8 @@ class Sight:
     layout: Layout
     read: Reader
     """What attends for the decision rows."""
+    runs: tuple[tuple[Run, ...], ...] | None
+    """For each body of the plan the runs of its keys; None where they cannot be attended to in one pass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +92,8 @@ class Plan:
     dials: tuple[Dial, ...]
     steered: Tensor
     """(change,) int64: flat indices into batch * row of the rows whose output the dial or a cut replaces; no twins."""
+    bodies: tuple[Body, ...]
+    """Of the batch entries whose dial steers all rows."""
     is_all_steered: bool
     """Whether the dial or a cut replaces every fed row in every head: then the family's own attention is not needed."""
     is_plain: bool
@@ -234,12 +172,13 @@ def plan_of(
     decision = torch.zeros(batch, num_rows, dtype=torch.long)
     share = torch.zeros(batch, 2, num_rows)
     has_holes = False
+    bodies: list[Body] = []
     for b, row in enumerate(rows):
         start, end, own = row.encoding.decision_from, row.end, row.num_decision_rows
         slots = _slots(row, before, cached, tokens, side)
         has_holes = has_holes or bool(slots[-1] - slots[0] != end - 1)
         fed = slots[row.cached :] - before - cached
-        row_ids, row_positions, of_token = _unrolled(row)
+        row_ids, row_positions, of_token = unrolled(row)
         of_token = of_token[:end]
         ids[b, slots] = torch.tensor(row_ids[:end])
         positions[b, slots] = torch.tensor(row_positions[:end])
@@ -252,6 +191,8 @@ def plan_of(
             _see_tree(seen[b, 0], row, slots, fed)
         if row.cut is not None:
             uncut[b, slots] = of_token != row.prompt.names().index(row.cut)
+        if (body := _body_of(b, row, fed)) is not None:
+            bodies.append(body)
         if not own:
             decision[b] = fed[-1]
             continue
@@ -284,9 +225,10 @@ def plan_of(
         is_odds=_odds(rows).to(device) if any(row.dial.kind == "odds" for row in rows) else None,
         dials=tuple(row.dial for row in rows),
         steered=((share[:, 0] > 0.0) & is_steered[:, None]).flatten().nonzero()[:, 0].to(device),
+        bodies=tuple(bodies),
         is_all_steered=_is_all_steered(rows, tokens),
         is_plain=not (prefix or has_holes or any(_is_uneven(row) for row in rows)),
-        is_even=before > 0 and all(row.cached >= before for row in rows),
+        is_even=before > 0 and not bodies and all(row.cached >= before for row in rows),
         stock=stock,
         prefix=tuple(prefix),
         cached=cached,
@@ -331,6 +273,7 @@ def step(plan: Plan, ids: Tensor, counts: Tensor | None = None) -> Plan:
         layout=plan.layout.extended(own_slot),
         uncut=torch.cat([plan.uncut, torch.ones_like(present)], dim=1),
         steered=changed.flatten().nonzero()[:, 0].to(device),
+        bodies=(),
         is_all_steered=bool(changed.all()) and all(dial.heads is None for dial in plan.dials),
         is_plain=plan.is_plain and bool(plan.padding[:, -1].all()),
         passed=[],
@@ -363,6 +306,19 @@ def _check_layers(dial: Dial, num_layers: int) -> None:
 
 def _odds(rows: Sequence[Row]) -> Tensor:
     return torch.tensor([row.dial.kind == "odds" for row in rows])
+
+
+def _body_of(entry: int, row: Row, fed: Tensor) -> Body | None:
+    """The body of a row, given the index of each of its fed tokens; None if no token of it is steered."""
+    if not row.dial.touches_prefix:
+        return None
+    stop, groups = min(row.end, row.encoding.decision_from), row.groups
+    targets = (index for index in range(stop) if groups[row.encoding.block_ids[index]] is Group.TARGET)
+    steered = max(next(targets, stop), row.cached)
+    if steered >= stop:
+        return None
+    first = int(fed[0]) - row.cached
+    return Body(entry=entry, first=int(fed[0]), steered=first + steered, stop=first + stop)
 
 
 def _is_all_steered(rows: Sequence[Row], tokens: int) -> bool:
@@ -414,18 +370,3 @@ def _is_uneven(row: Row) -> bool:
     if row.until is not None:
         return row.encoding.positions[: row.until] != tuple(range(row.until))
     return row.has_twin or bool(row.trie.tokens) or row.encoding.positions[-1] != len(row.encoding.ids) - 1
-
-
-def _unrolled(row: Row) -> tuple[list[int], list[int], Tensor]:
-    """Ids, positions and block of each token: the prompt, the trie behind it (of the decision block), and the twin."""
-    encoding, trie = row.encoding, row.trie
-    ids = [*encoding.ids, *trie.tokens]
-    positions = [*encoding.positions, *(encoding.positions[-1] + depth for depth in trie.depths)]
-    blocks = [*encoding.block_ids, *(len(row.prompt.blocks) - 1 for _ in trie.tokens)]
-    if row.has_twin:
-        ids, positions, blocks = (each + each[encoding.decision_from :] for each in (ids, positions, blocks))
-    return ids, positions, torch.tensor(blocks)
-
-
-def _round_up(number: int, step: int) -> int:
-    return -(-number // step) * step

@@ -27,7 +27,8 @@ from localist_core.dial import Dial
 from localist_core.encoding import Encoding
 from localist_core.errors import DialError, UnsupportedModelError
 from localist_core.family import Family, family_of
-from localist_core.plan import Plan, Row, plan_of
+from localist_core.plan import Plan, plan_of
+from localist_core.row import Row
 
 if TYPE_CHECKING:
     from transformers import Cache, PreTrainedModel

@@ -15,8 +15,9 @@ from localist_core.beginnings import CAPACITY_BYTES, Beginnings, KeyValues, Read
 from localist_core.choice import probabilities
 from localist_core.core import Request
 from localist_core.errors import NumericsError
-from localist_core.plan import Plan, Row, plan_of
+from localist_core.plan import Plan, plan_of
 from localist_core.readout import Readout, readout_of
+from localist_core.row import Row
 from localist_core.selfcheck import difference, sample_rows
 from localist_core.trace import Seen, seen_of
 

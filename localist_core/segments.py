@@ -8,7 +8,7 @@ Dimension words: README.md. Scores s, log-sum-exps L_S, L_R, L_N and beta are in
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import torch
@@ -39,6 +39,13 @@ class Layout:
     """(batch, group, block) float32: 1 for the block's group; a block without tokens has none."""
     outside: Tensor
     """(batch, group, key) float32: 0 for the tokens of the group, -inf for all others."""
+
+    def of(self, entry: int) -> Layout:
+        """The layout of one batch entry."""
+        one = slice(entry, entry + 1)
+        return _layout(
+            columns=self.columns[one], groups=self.groups[one], of_block=self.of_block[one], outside=self.outside[one]
+        )
 
     def taken(self, keys: Tensor) -> Layout:
         """The layout of these keys alone, given by index; an index of -1 is padding."""
@@ -102,6 +109,10 @@ class Attended:
     """(batch, head, row) under the dial, over all tokens; a model's own attention sink is one more."""
     inner_entropy_bits: Tensor
     """(batch, head, row) under the dial, over the tokens that are not neutral; NaN where none is visible."""
+
+    def without_output(self) -> Attended:
+        """What is kept until all layers are done."""
+        return replace(self, output=None)
 
 
 def layout_of(membership: Tensor, groups: Tensor) -> Layout:

@@ -15,7 +15,7 @@ from localist_core.blocks import Block, BlockKind, Prompt, Trust
 from localist_core.choice import trie_of
 from localist_core.dial import Dial
 from localist_core.encoding import joined
-from localist_core.plan import Row
+from localist_core.row import Row
 
 if TYPE_CHECKING:
     from localist_core.scoring import Scored

@@ -24,10 +24,10 @@ from localist_core.citing import Citer, masses_at_options
 from localist_core.core import Capabilities, Choice, Request, check_capable, check_knock_out, choice_of, gathered
 from localist_core.dial import Dial
 from localist_core.encoding import Encoding
-from localist_core.errors import DialError, EncodingError, NumericsError, OverloadError
+from localist_core.errors import EncodingError, NumericsError, OverloadError
 from localist_core.loading import SHIPPED, Dtype, device_of, dtype_on, fingerprint, load, own_config
-from localist_core.plan import Row
 from localist_core.probe import probe
+from localist_core.row import Row
 from localist_core.scoring import Scored, Scorer, probabilities_of
 from localist_core.temperature import heat
 from localist_core.trace import Seen, trace_of
@@ -167,8 +167,9 @@ class SharedCore:
         check_capable(self.capabilities, requests)
         with self._lock:
             rows = [self._row(request, request.dial, has_twin=_has_twin(request)) for request in requests]
-            # A hard cut keeps blocks out of the model: then the evidence is a row of its own.
-            apart = [request for request in requests if request.evidence and request.dial.value == 1.0]
+            # A hard cut keeps blocks out of the model, and a dial of all rows changes keys: then the evidence is a row
+            # of its own.
+            apart = [request for request in requests if _has_own_evidence(request)]
             whole = [self._row(request, Dial(0.0, request.dial.targets)) for request in apart]
             scored = self._scorer.score([*rows, *whole])
             evidence = {id(request): one for request, one in zip(apart, scored[len(rows) :], strict=True)}
@@ -238,8 +239,6 @@ class SharedCore:
     def _row(self, request: Request, dial: Dial, *, cut: str | None = None, has_twin: bool = False) -> Row:
         """Encode a request under a dial."""
         prompt = self._encoder.arranged(request.prompt)
-        if dial.touches_prefix:
-            raise DialError("expected a dial of the decision rows, got scope `all`; use scope `decision`")
         if cut is None:
             prompt = gathered(prompt, dial)
         trie = trie_of([self._encoder.label(action) for action in request.actions], end_id=self._tokenizer.eos_token_id)
@@ -276,5 +275,9 @@ class SharedCore:
         return ids[0] if len(ids) == 1 and ids[0] != self._tokenizer.unk_token_id else None
 
 
+def _has_own_evidence(request: Request) -> bool:
+    return request.evidence and (request.dial.value == 1.0 or request.dial.touches_prefix)
+
+
 def _has_twin(request: Request) -> bool:
-    return request.evidence and 0.0 < request.dial.value < 1.0
+    return request.evidence and request.dial.value > 0.0 and not _has_own_evidence(request)

@@ -10,7 +10,7 @@ from localist_core.core import BlockTrace
 from localist_core.dial import Status
 from localist_core.errors import NumericsError
 from localist_core.measuring import Measured
-from localist_core.plan import Row
+from localist_core.row import Row
 
 DIGITS = 6
 """Digits kept behind the point: what float32 carries, and compact to store."""

@@ -19,8 +19,9 @@ from localist_core.dial import Dial
 from localist_core.encoding import Encoding
 from localist_core.errors import DialError
 from localist_core.family import Family
-from localist_core.plan import Row, plan_of
+from localist_core.plan import plan_of
 from localist_core.probe import Probed, run
+from localist_core.row import Row
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

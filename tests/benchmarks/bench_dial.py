@@ -24,8 +24,9 @@ from localist_core.attention import NAME
 from localist_core.blocks import Block, BlockKind, Prompt
 from localist_core.dial import Dial
 from localist_core.encoding import Encoding
-from localist_core.plan import Plan, Row, plan_of, step
+from localist_core.plan import Plan, plan_of, step
 from localist_core.probe import run
+from localist_core.row import Row
 from localist_core.trace import seen_of
 
 LENGTHS = (256, 1024, 2048)

@@ -9,7 +9,8 @@ import torch
 from localist_core.choice import trie_of
 from localist_core.dial import Dial
 from localist_core.encoding import Encoder
-from localist_core.plan import Row, plan_of
+from localist_core.plan import plan_of
+from localist_core.row import Row
 from localist_core.segments import Segments
 from tests.localist_core import tiny
 from tests.localist_core.test_segments import Case

@@ -14,8 +14,9 @@ from localist_core.choice import trie_of
 from localist_core.dial import Dial
 from localist_core.encoding import Encoder, Encoding
 from localist_core.errors import DialError, RequestError, UnsupportedModelError
-from localist_core.plan import Plan, Row, plan_of, prefix_of, step
+from localist_core.plan import Plan, plan_of, prefix_of, step
 from localist_core.probe import run
+from localist_core.row import Row
 from localist_core.shared import SharedCore
 from tests.localist_core import tiny
 

@@ -18,8 +18,9 @@ from localist_core.conditions import Condition, Finding, Frame, Reading, of_atte
 from localist_core.dial import Dial
 from localist_core.encoding import Encoding
 from localist_core.noninterference import findings, influence
-from localist_core.plan import Row, plan_of
+from localist_core.plan import plan_of
 from localist_core.probe import run
+from localist_core.row import Row
 from localist_core.shared import SharedCore
 from localist_core.trials import of_model
 from tests.localist_core import tiny

@@ -10,7 +10,7 @@ import torch
 from localist_core.dial import Dial
 from localist_core.errors import DialError, UnsupportedModelError
 from localist_core.plan import plan_of
-from localist_core.probe import _inputs, run
+from localist_core.probe import inputs_of, run
 from localist_core.segments import Group
 from localist_core.shared import SharedCore
 from tests.localist_core import tiny
@@ -61,7 +61,7 @@ def test_entropies_are_those_of_the_eager_attention_weights(family) -> None:
     plan = plan_of([row], stock=core._stock, num_layers=3, pad_id=0, device=torch.device("cpu"))
     with torch.inference_mode():
         run(core._model, plan)
-        attentions = eager(**_inputs(eager, plan), output_attentions=True).attentions
+        attentions = eager(**inputs_of(eager, plan), output_attentions=True).attentions
     is_inner = (plan.layout.groups[0] != Group.NEUTRAL).double()
     measured = plan.measured
     for layer, weights in enumerate(attentions):
