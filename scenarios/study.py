@@ -22,10 +22,11 @@ from typing import Literal
 from localist_core.conditioning import PLAIN, Conditioning
 from localist_core.lessons import LessonSource
 from localist_core.tokenizer import build_tokenizer, load_tokenizer
-from localist_core.train_config import TrainConfig
+from localist_core.train_config import SETTINGS, TrainConfig, config_in
 from localist_core.training import CHECKPOINT, train
 from scenarios import english, shares
 from scenarios.comparison import QUINTIC, Compared, Pair, figures
+from scenarios.config import ConfigError
 from scenarios.curve import GAMMAS, dial_curve
 from scenarios.curve_files import read_json, write_csv, write_json
 from scenarios.data import Data, localist_model
@@ -60,12 +61,38 @@ NUM_LESSONS = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """Other weights of the losses on attention than the study's own; None = the study's."""
+
+    leak: float | None = None
+    focus: float | None = None
+    margin: float | None = None
+
+    def __post_init__(self) -> None:
+        given = [weight for weight in (self.leak, self.focus, self.margin) if weight is not None]
+        if not all(weight >= 0.0 for weight in given):
+            raise ConfigError(f"expected weights of 0 or more, got `{min(given)}`")
+
+    def of(self, corpus: Corpus) -> Conditioning:
+        """Localist training on a corpus with these weights."""
+        own = LOCALIST[corpus]
+        return replace(
+            own,
+            leak_weight=own.leak_weight if self.leak is None else self.leak,
+            focus_weight=own.focus_weight if self.focus is None else self.focus,
+            margin_weight=own.margin_weight if self.margin is None else self.margin,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
     """One model of the study."""
 
     corpus: Corpus
     arm: Arm
     seed: int
+    weights: Weights = Weights()
+    """Of localist training."""
     is_smoke: bool = False
     """A tiny model for some steps, and few lessons: shows that the path works."""
 
@@ -82,7 +109,7 @@ class Trial:
             SHAPE,
             seed=self.seed,
             dialled=0.0 if is_plain else DIALLED,
-            conditioning=PLAIN if is_plain else LOCALIST[self.corpus],
+            conditioning=PLAIN if is_plain else self.weights.of(self.corpus),
         )
         if self.is_smoke:
             tiny = replace(made, tokens=6_000, layers=1, width=32, heads=2, hidden=32, block_width=1)
@@ -92,10 +119,14 @@ class Trial:
         return replace(made, tokens=2_400_000, language_weight=0.1, language_tokens=600_000)
 
 
-def trials(corpora: Sequence[Corpus], seeds: int, *, is_smoke: bool = False) -> list[Trial]:
+def trials(
+    corpora: Sequence[Corpus], seeds: Sequence[int], *, weights: Weights = Weights(), is_smoke: bool = False
+) -> list[Trial]:
     """All models, seed by seed, so that a study that is stopped can compare what it has."""
-    grid = itertools.product(range(seeds), corpora, ARMS)
-    return [Trial(corpus=corpus, arm=arm, seed=seed, is_smoke=is_smoke) for seed, corpus, arm in grid]
+    return [
+        Trial(corpus=corpus, arm=arm, seed=seed, weights=weights, is_smoke=is_smoke)
+        for seed, corpus, arm in itertools.product(seeds, corpora, ARMS)
+    ]
 
 
 def run_trials(
@@ -126,9 +157,15 @@ def run_trials(
 
 
 def trained(trial: Trial, out: Path, documents: Path, minutes: float, watch: Watch) -> bool:
-    """Train a model if it is not there yet; gives whether it is there now."""
+    """Train a model if it is not there yet; gives whether it is there now.
+
+    Raises:
+        ConfigError: the one that is there was trained with other settings.
+    """
     folder = out / trial.name
-    if (folder / "training.json").exists():
+    if (folder / SETTINGS).exists():
+        if config_in(folder / SETTINGS, TrainConfig()) != trial.config:
+            raise ConfigError(f"expected a model of these settings in `{folder}`, got one of others; use another --out")
         return True
     tokenizer = tokenizer_of(trial.corpus, out, documents)
     return train(

@@ -78,6 +78,8 @@ PANELS = (
     ("perplexity", lambda point: point.perplexity),
     ("accuracy, %", lambda point: 100 * point.accuracy),
 )
+LEAST_SPAN = {"perplexity": 0.1, "accuracy, %": 0.05}
+"""Least height of a panel as a share of its values, so that noise does not look like an effect."""
 AILA_ENTROPY = ((0.0, 7.18), (1.0, 5.36))
 """Entropy against the dial in AILA: the two values that were published."""
 COLOURS = ("#1b6ca8", "#2a9d8f", "#e09f3e", "#b5446e")
@@ -97,16 +99,16 @@ def plot(curves: Sequence[Curve], path: Path) -> None:
         raise ConfigError(
             "expected matplotlib for a plot, got none; install the extra `plots`, or leave --out away"
         ) from error
-    mpl.rcParams["svg.hashsalt"] = "localist"  # equal curves give equal files
     figure = Figure(figsize=(3.1 * len(PANELS), 2.7 * len(curves)), layout="constrained")
-    axes = figure.subplots(len(curves), len(PANELS), squeeze=False)
+    axes = figure.subplots(len(curves), len(PANELS), squeeze=False, sharey="col")
     for row, curve in zip(axes, curves, strict=True):
         for panel, (title, of) in zip(row, PANELS, strict=True):
             _draw(panel, curve, title, of)
         row[0].set_ylabel(f"{curve.model}\n{curve.data}", fontsize=8)
     axes[0][0].legend(fontsize=7, frameon=False)
     try:
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+        with mpl.rc_context({"svg.hashsalt": "localist", "svg.fonttype": "none"}):  # equal curves give equal files
+            figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
     except ValueError as error:
         raise ConfigError(f"expected a plot as .svg, .png or .pdf, got `{path.name}`; rename it") from error
 
@@ -121,6 +123,11 @@ def _draw(panel: Any, curve: Curve, title: str, of: Any) -> None:
         panel.legend(fontsize=7, frameon=False)
     if title.startswith("attention"):
         panel.plot(*zip(*AILA_ENTROPY, strict=True), "x", color="#777777", ms=5, label="AILA, WikiText")
+    low, high = panel.get_ylim()
+    missing = LEAST_SPAN.get(title, 0.0) * high - (high - low)
+    if missing > 0.0:
+        panel.set_ylim(low - missing / 2, high + missing / 2)
+    panel.ticklabel_format(useOffset=False)
     panel.set_title(title, fontsize=9)
     panel.set_xlabel("dial", fontsize=8)
     panel.tick_params(labelsize=7)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from scenarios.cli import Exit, main
-from scenarios.study import ARMS, CORPORA, Trial, curve_path, trials
+from scenarios.study import ARMS, CORPORA, Trial, Weights, curve_path, trials
 from tests.scenarios.test_english import folder as folder  # the documents made there
 
-TRIALS = trials(("english",), 1, is_smoke=True)
+TRIALS = trials(("english",), (0,), is_smoke=True)
 
 
 @pytest.mark.slow
@@ -26,6 +26,9 @@ def test_smoke_study_trains_examines_and_compares_and_does_nothing_twice(folder,
     assert main([*command, "--out", str(tmp_path)]) == Exit.PASS
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == made
     assert curve_path(TRIALS[0], "own", tmp_path, "test").exists()
+    capsys.readouterr()
+    assert main([*command, "--out", str(tmp_path), "--leak", "0.5"]) == Exit.USAGE
+    assert "got one of others; use another --out" in capsys.readouterr().err
 
 
 def test_arms_of_a_seed_differ_in_dial_and_losses_alone() -> None:
@@ -35,6 +38,19 @@ def test_arms_of_a_seed_differ_in_dial_and_losses_alone() -> None:
         assert differing == {"dialled", "conditioning"}
         assert not plain.conditioning.asks
         assert localist.conditioning.asks
+
+
+def test_other_weights_change_localist_training_alone() -> None:
+    plain, localist = trials(("english",), (0,), weights=Weights(leak=0.5, margin=0.1))
+    assert plain.config == Trial(corpus="english", arm="plain", seed=0).config
+    asked = localist.config.conditioning
+    assert (asked.leak_weight, asked.margin_weight) == (0.5, 0.1)
+    assert asked.focus_weight == Trial(corpus="english", arm="localist", seed=0).config.conditioning.focus_weight
+
+
+def test_negative_weight_is_refused(tmp_path: Path, capsys) -> None:
+    assert main(["study", "--out", str(tmp_path), "--leak", "-1"]) == Exit.USAGE
+    assert "expected weights of 0 or more, got `-1.0`" in capsys.readouterr().err
 
 
 def test_study_with_nothing_examined_says_so(tmp_path: Path, capsys) -> None:
