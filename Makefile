@@ -1,4 +1,5 @@
-# `make run` shows the project, `make test` tests it, `make check` reads it. Each creates only what it needs.
+# `make run` shows the project, `make test` tests it, `make check` reads it, `make gpu` runs what needs a CUDA device.
+# Each creates only what it needs.
 PYTHON ?= python3
 CONSTRAINTS ?= constraints.txt
 VENV := .venv
@@ -6,13 +7,17 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 LOCALIST := $(VENV)/bin/localist
 SOURCES := localist_core symbolic agents scenarios tests
 
-.PHONY: run test check format clean
+.PHONY: run test gpu check format clean
 
 run: $(VENV)/.installed-run
 	$(LOCALIST) run intersection --seed 7
 
 test: $(VENV)/.installed-dev
 	$(VENV)/bin/python -m pytest
+
+gpu: $(VENV)/.installed-dev
+	$(VENV)/bin/python -c 'import sys, torch; torch.cuda.is_available() or sys.exit("expected a CUDA device, got none; see Good to know in README.md")'
+	$(VENV)/bin/python -m pytest -m gpu
 
 check: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff format --check $(SOURCES)

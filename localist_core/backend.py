@@ -161,7 +161,7 @@ def first_that_works(
             check(backend, device, dtype)
             return Chosen(backend, tuple(refused))
         except (RuntimeError, ValueError) as error:
-            refused.append((name, str(error).strip().partition("\n")[0]))
+            refused.append((name, str(error).strip().partition("\n")[0][:200]))
     return Chosen(PACKED, tuple(refused))
 
 

@@ -15,6 +15,8 @@ Queries, keys and values may be float32, bfloat16 or float16; sums and log-sum-e
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
@@ -61,14 +63,11 @@ def kernel_parts(
     batch, heads, rows, width = query.shape
     kv_heads, parts, num_spans = key.shape[1], spans.firsts.shape[1], spans.starts.shape[1]
     queries = rows * (heads // kv_heads)
-    tile = min(QUERIES[1], max(QUERIES[0], triton.next_power_of_2(queries)))
-    padded = max(16, triton.next_power_of_2(width))
+    tile, step, padded = steps(queries, width, query.element_size())
     outputs = query.new_empty(batch, heads, rows, parts, width, dtype=torch.float32)
     L = query.new_empty(batch, heads, rows, parts, dtype=torch.float32)
     inside = torch.empty_like(L)
     L_span = query.new_full((batch, heads, rows, num_spans), -torch.inf, dtype=torch.float32)
-    # What keeps shared memory below 84 KiB and registers unspilled on sm_80; float32 products take no tensor core.
-    step = min(64, max(16, 32768 // (padded * query.element_size() ** 2)))
     query, key, value = query.contiguous(), _dense_width(key), _dense_width(value)
     hidden = hidden.expand(batch, 1, rows, -1).contiguous()
     grid = (triton.cdiv(queries, tile), batch * kv_heads, parts)
@@ -95,6 +94,22 @@ def kernel_parts(
         span_groups=spans.groups,
         blocks=spans.blocks,
     )
+
+
+def steps(queries: int, width: int, size: int) -> tuple[int, int, int]:
+    """Queries of a tile, keys of a step, and the padded width, for numbers of `size` bytes.
+
+    They keep shared memory below 84 KiB and registers unspilled on sm_80; float32 products take no tensor core.
+    """
+    padded = max(16, triton.next_power_of_2(width))
+    tile = min(QUERIES[1], max(QUERIES[0], triton.next_power_of_2(queries)))
+    return tile, min(64, max(16, 32768 // (padded * size**2))), padded
+
+
+def num_compiled() -> int:
+    """How many variants of the kernel this process has compiled: one for a number format and canonical shape."""
+    caches: Any = getattr(_part, "device_caches", {})
+    return sum(len(variants[0]) for variants in caches.values())
 
 
 def _dense_width(tensor: Tensor) -> Tensor:

@@ -352,14 +352,3 @@ def test_unknown_family_is_refused(tmp_path) -> None:
 def test_unknown_device_is_refused(device) -> None:
     with pytest.raises(RequestError, match=f"got `{device}`"):
         SharedCore.load(device=device)
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_gpu_agrees_with_the_cpu(tmp_path) -> None:
-    directory = tiny.save("localist", tmp_path)
-    requests = [tiny.request(value, evidence=True) for value in (0.0, 0.5, 1.0)]
-    ours, theirs = (SharedCore.load(directory, device=device).decide(requests) for device in ("cuda", "cpu"))
-    for gpu, cpu in zip(ours, theirs, strict=True):
-        assert gpu.probabilities == pytest.approx(cpu.probabilities, abs=1e-3)
-        assert gpu.trace.raw == pytest.approx(cpu.trace.raw, abs=1e-3)
