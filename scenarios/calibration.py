@@ -28,6 +28,7 @@ class Calibration:
     """The temperature fitted on one split, and the mean log-probability of the right action on another."""
 
     temperature: float
+    """Among `TEMPERATURES`; at either end of them a better one may lie beyond."""
     nats_before: float
     nats_after: float
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Never
 
 from scenarios.commands import (
+    anchors,
     bounds,
     dial_curve,
     plot,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:  # commands import what they need when they run: `localist tra
     from scenarios.report.summary import Summary
 
 
-COMMANDS = (train, rules, probe, plot, thresholds, profile, tune, dial_curve, bounds, study, verify, recompute)
+COMMANDS = (train, rules, probe, plot, thresholds, profile, tune, dial_curve, bounds, study, verify, recompute, anchors)
 """What studies or makes a core; see `scenarios/commands`."""
 
 

@@ -71,8 +71,9 @@ class HeadProfile:
 
     @property
     def helps(self) -> bool:
-        """Whether the chosen heads gained anything on the split for choosing."""
-        return max(sized.nats for sized in self.sizes) > 0.0
+        """Whether the chosen heads gained on the split for reporting: the 95 % interval of the mean gain is above 0."""
+        none, profiled = self.arms[0].trial, self.arms[2].trial
+        return profiled.gain_bounds(none).low > 0.0
 
 
 def groups_of(num_layers: int, num_heads: int, *, by_layer: bool) -> tuple[Heads, ...]:

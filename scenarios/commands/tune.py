@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from scenarios.commands.arguments import Exit, core_arguments, core_config, json_argument, print_json, seed_argument
 from scenarios.commands.trials import (
+    CURRICULUM,
     check_counts,
     kinds_argument,
     kinds_of,
@@ -32,7 +33,7 @@ def add(commands: Commands) -> None:
     tune = commands.add_parser("tune", help="how to set the dial, and how much each setting matters")
     trial_arguments(tune)
     tune.set_defaults(choose=72)
-    tune.add_argument("--out", type=Path, required=True, metavar="FILE", help="the setting (docs/setting.md)")
+    tune.add_argument("--out", type=Path, metavar="FILE", help="the setting (docs/setting.md); required for it")
     tune.add_argument("--profile", type=Path, metavar="FILE", help="steer the heads of this profile (default: all)")
     tune.add_argument("--csv", type=Path, metavar="FILE", help="every setting tried, as rows")
     tune.add_argument(
@@ -40,6 +41,15 @@ def add(commands: Commands) -> None:
         default="0.5,0.8,1.25,2",
         metavar="TAU,...",
         help="temperatures of attention tried beside 1, empty = none",
+    )
+    tune.add_argument(
+        "--training",
+        type=Path,
+        metavar="DIR",
+        help="instead of the dial: margin and penalty strength, by short trainings of small cores in DIR",
+    )
+    tune.add_argument(
+        "--tokens", type=int, default=600_000, metavar="N", help="prompt tokens of each training (default 600000)"
     )
     kinds_argument(tune)
     seed_argument(tune)
@@ -49,6 +59,42 @@ def add(commands: Commands) -> None:
 
 
 def _tune(arguments: argparse.Namespace) -> Exit:
+    if arguments.training is not None:
+        return _train(arguments)
+    if arguments.out is None:
+        raise ConfigError("expected --out FILE for the setting, got none; name a file")
+    return _steer(arguments)
+
+
+def _train(arguments: argparse.Namespace) -> Exit:
+    from scenarios.recipes import recipes, trainings
+    from scenarios.report.recipes import save_trained, told, trained_json, trained_report
+    from scenarios.report.table import print_rich
+    from scenarios.report.trials import TrialProgress
+
+    if arguments.scenario != CURRICULUM:
+        raise ConfigError(f"expected `{CURRICULUM}` to train on, got `{arguments.scenario}`; only it has lessons")
+    if arguments.tokens < 1:
+        raise ConfigError(f"expected 1 token or more, got `{arguments.tokens}`; correct --tokens")
+    found = []
+    with TrialProgress.open("trainings", len(recipes(arguments.tokens, arguments.seed))) as progress:
+        made = trainings(
+            arguments.training,
+            arguments.tokens,
+            arguments.seed,
+            resume=arguments.resume,
+            report=lambda name, state: progress.say(told(name, state)),
+        )
+        for one in made:
+            found.append(one)
+            progress.show(one.recipe)
+    if arguments.csv is not None:
+        save_trained(found, arguments.csv)
+    print_json(trained_json(found)) if arguments.json else print_rich(trained_report(found))
+    return Exit.PASS
+
+
+def _steer(arguments: argparse.Namespace) -> Exit:
     from scenarios.asked import split
     from scenarios.calibration import calibration
     from scenarios.report.table import print_rich

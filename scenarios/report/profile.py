@@ -68,7 +68,7 @@ def _parts(found: HeadProfile) -> Iterator[RenderableType]:
             own = part if arm.trial is base else arm.trial.of(kind)
             table.add_row(arm.name, str(len(arm.heads)), *cells(own, part))
         yield table
-    verdict = "" if found.helps else "; no set of heads gained anything on the split for choosing"
+    verdict = "" if found.helps else "; on the split for reporting it gains nothing that is not chance"
     yield Text(f"profiled: {text_of(found.chosen)}{verdict}")
 
 

@@ -94,6 +94,10 @@ class TrialProgress:
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
             yield cls(progress, what, total)
 
-    def show(self, split: str) -> None:
-        """One trial more, on this split."""
-        self._progress.update(self._task, advance=1)
+    def show(self, what: str) -> None:
+        """One trial more, and what it is on."""
+        self._progress.update(self._task, advance=1, description=what)
+
+    def say(self, what: str) -> None:
+        """What goes on."""
+        self._progress.update(self._task, description=what)
