@@ -10,16 +10,18 @@ import torch
 from localist_core.dial import Dial
 from localist_core.errors import DialError, UnsupportedModelError
 from localist_core.plan import plan_of
-from localist_core.probe import inputs_of, run
+from localist_core.probe import inputs_of, probe, run
 from localist_core.segments import Group
 from localist_core.shared import SharedCore
-from tests.localist_core import tiny
+from tests.localist_core import more_families, tiny
 
 STOCK = {
     "localist": "sdpa",
     "llama": "sdpa",
+    "qwen2": "sdpa",
     "qwen3": "sdpa",
     "mistral": "sdpa",
+    "gemma": "sdpa",
     "gemma2": "eager",
     "gemma3_text": "sdpa",
     "phi3": "sdpa",
@@ -78,6 +80,20 @@ def test_entropies_are_those_of_the_eager_attention_weights(family) -> None:
 def test_family_that_ignores_the_function_is_refused_by_name_and_reason(family) -> None:
     with pytest.raises(UnsupportedModelError, match=f"got family `{family}`: {REFUSED[family]}"):
         SharedCore(tiny.model(family), tiny.tokenizer(), name=family)
+
+
+@pytest.mark.parametrize("family", sorted(more_families.PASSING))
+def test_further_family_passes_the_probe(family) -> None:
+    probed = probe(more_families.model(family, **more_families.PASSING[family]))
+    assert probed.logit_difference == 0.0
+    assert probed.mass_difference < 1e-6
+
+
+@pytest.mark.parametrize("family", sorted(more_families.REFUSED))
+def test_further_family_is_refused_by_name_and_reason(family) -> None:
+    more, reason = more_families.REFUSED[family]
+    with pytest.raises(UnsupportedModelError, match=f"got family `{family}`: {reason}"):
+        probe(more_families.model(family, **more))
 
 
 @pytest.mark.parametrize("family", WINDOWED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields, replace
 
 import pytest
@@ -87,6 +88,12 @@ mixed = st.builds(case, seeds, spread=spreads, sink=st.booleans(), odds=st.boole
 FIELDS = tuple(field.name for field in fields(Attended))
 
 
+def neutral_mass(masses: Tensor, one: Case) -> Tensor:
+    """Of each row; a sink is neutral."""
+    neutral = [b for b, group in enumerate(BLOCK_GROUPS) if group == Group.NEUTRAL]
+    return masses[..., neutral + list(range(len(BLOCK_GROUPS), masses.shape[-1]))].sum(-1)
+
+
 @given(mixed, st.none() | dials)
 def test_packed_agrees_with_the_reference(one, floor) -> None:
     """Under one dial, or under one of its own for each entry or each head."""
@@ -119,6 +126,66 @@ def test_fidelity_is_the_higher_of_raw_fidelity_and_dial(one, floor) -> None:
     torch.testing.assert_close(ours.steered_fidelity, expected, atol=1e-5, rtol=0)
 
 
+@given(st.builds(case, seeds, spread=spreads, sink=st.booleans(), by_head=st.booleans()))
+def test_fidelity_holds_for_bfloat16_inputs_too(one) -> None:
+    """Scores and log-sum-exps are float32 whatever the inputs are, so the floor is exact, head by head."""
+    half = replace(one, query=one.query.bfloat16(), key=one.key.bfloat16(), value=one.value.bfloat16())
+    ours = half.packed()
+    expected = torch.maximum(ours.raw_fidelity, one.segments.floor[..., None].expand_as(ours.raw_fidelity))
+    torch.testing.assert_close(ours.steered_fidelity, expected, atol=1e-5, rtol=0)
+
+
+@given(cases, dials)
+def test_odds_dial_moves_fidelity_and_neutral_mass_by_their_formulas(one, dial) -> None:
+    ours = replace(one, segments=replace(one.segments, is_odds=torch.ones(2).bool())).packed(dial)
+    F, neutral = ours.raw_fidelity.double(), neutral_mass(ours.raw, one).double()
+    rest = (1.0 - neutral) * (1.0 - F)
+    torch.testing.assert_close(ours.steered_fidelity.double(), F / (F + (1.0 - dial) * (1.0 - F)), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        neutral_mass(ours.steered, one).double(), neutral / (1.0 - dial * rest), atol=1e-5, rtol=0
+    )
+
+
+@given(cases, dials)
+def test_floor_dial_moves_the_neutral_mass_by_its_formula(one, dial) -> None:
+    """N / (N + S / max(F, dial)): whatever the rest holds where the floor bites."""
+    ours = one.packed(dial)
+    N, F = neutral_mass(ours.raw, one).double(), ours.raw_fidelity.double()
+    S = (1.0 - N) * F
+    expected = N / (N + S / ours.steered_fidelity.double())
+    seen = S > 1e-4  # below it, S in float32 says little
+    torch.testing.assert_close(neutral_mass(ours.steered, one).double()[seen], expected[seen], atol=1e-5, rtol=1e-3)
+
+
+@given(mixed, st.none() | dials)
+def test_no_hidden_position_is_ever_opened(one, dial) -> None:
+    weights = replace(one, value=torch.eye(one.key.shape[2]).expand(2, 2, -1, -1)).packed(dial).output
+    assert not weights.masked_select(one.segments.hidden).any()
+
+
+@given(mixed, st.none() | dials)
+def test_entropies_are_those_of_the_weights_themselves(one, dial) -> None:
+    ours = replace(one, value=torch.eye(one.key.shape[2]).expand(2, 2, -1, -1)).packed(dial)
+    weights = ours.output.double()
+    inner = weights * (one.segments.layout.groups != Group.NEUTRAL)[:, None, None]
+    inner = inner / inner.sum(-1, keepdim=True)
+    sink = 1.0 - weights.sum(-1, keepdim=True).clamp(max=1.0) if one.sink is not None else weights[..., :0]
+    for got, p in ((ours.token_entropy_bits, torch.cat([weights, sink], -1)), (ours.inner_entropy_bits, inner)):
+        bits = -torch.xlogy(p, p).sum(-1) / math.log(2.0)
+        torch.testing.assert_close(got.double(), bits, atol=2e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("group", [Group.TARGET, Group.NEUTRAL])
+@pytest.mark.parametrize("dial", [0.5, 1.0])
+def test_a_single_block_keeps_all_of_the_mass(group, dial) -> None:
+    one = case(2)
+    layout = layout_of(torch.ones(2, 19, 1), torch.full((2, 19), int(group)))
+    ours = replace(one, segments=replace(one.segments, layout=layout, hidden=None)).packed(dial)
+    torch.testing.assert_close(ours.steered, torch.ones_like(ours.steered))
+    assert not ours.bias.any()
+    assert bool(ours.steered_fidelity.isnan().all()) == (group is Group.NEUTRAL)
+
+
 @given(cases, dials)
 def test_masses_say_the_same_as_fidelity_and_sum_to_one(one, floor) -> None:
     ours = one.packed(floor)
@@ -141,7 +208,7 @@ def test_distribution_inside_a_block_never_changes(one, floor) -> None:
         torch.testing.assert_close(before * mass_after, after * mass_before, atol=1e-6, rtol=0)
 
 
-@given(cases, st.tuples(dials, dials))
+@given(mixed, st.tuples(dials, dials))
 def test_fidelity_and_target_mass_rise_with_the_dial(one, pair) -> None:
     low, high = (one.packed(floor) for floor in sorted(pair))
     assert bool((high.steered_fidelity >= low.steered_fidelity - 1e-6).all())

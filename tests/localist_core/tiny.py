@@ -12,6 +12,7 @@ from transformers import (
     BloomConfig,
     Gemma2Config,
     Gemma3TextConfig,
+    GemmaConfig,
     GPT2Config,
     GPTJConfig,
     GPTNeoXConfig,
@@ -21,6 +22,7 @@ from transformers import (
     Phi3Config,
     PreTrainedModel,
     PreTrainedTokenizerFast,
+    Qwen2Config,
     Qwen3Config,
 )
 
@@ -79,8 +81,10 @@ _IDS = {"pad_token_id": 0, "bos_token_id": None, "eos_token_id": None}
 CONFIGS = {
     "localist": small_config(SIZE, layers=3, width=64, heads=4, hidden=48, block_width=2),
     "llama": LlamaConfig(**_SHAPE, **_HEADS, **_IDS),
+    "qwen2": Qwen2Config(**_SHAPE, **_HEADS, **_IDS),
     "qwen3": Qwen3Config(**_SHAPE, **_HEADS, **_IDS, head_dim=8),
     "mistral": MistralConfig(**_SHAPE, **_HEADS, **_IDS, sliding_window=8),
+    "gemma": GemmaConfig(**_SHAPE, **_HEADS, **_IDS, head_dim=8),
     "gemma2": Gemma2Config(**_SHAPE, **_HEADS, **_IDS, head_dim=8, sliding_window=12, query_pre_attn_scalar=8),
     "gemma3_text": Gemma3TextConfig(**_SHAPE, **_HEADS, **_IDS, head_dim=8, sliding_window=12, query_pre_attn_scalar=8),
     "phi3": Phi3Config(**_SHAPE, **_HEADS, **_IDS),
