@@ -230,7 +230,7 @@ IDENTITIES: tuple[Law, ...] = (
     _law("odds dial: F'", 3, "==", _odds, MASS),
     _law("odds dial: neutral mass", 3, "==", _odds_neutral, MASS),
     _law("neutral-keeping variant: neutral mass", 3, "==", _neutral_kept, MASS),
-    _law("floor dial: distance to the cut <= 1 - dial", 3, "<=", _distance_to_cut, MASS),
+    _law("floor dial: distance to the cut", 3, "<=", _distance_to_cut, MASS),
 )
 """What holds by construction, and one bound of section 3; every `==` would show a mistake of ours at once."""
 

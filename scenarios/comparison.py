@@ -50,16 +50,12 @@ class Compared:
 Measure = tuple[str, str, Callable[[Curve, Curve], float]]
 
 
-def figures(pairs: Sequence[Pair]) -> tuple[Figure, ...]:
-    """All figures of some pairs on one kind of lessons; those that a curve lacks the points for are left out."""
-    found = []
-    for name, target, measure in MEASURES:
-        try:
-            values = tuple(measure(pair.plain, pair.localist) for pair in pairs)
-        except KeyError:
-            continue
-        found.append(Figure(name=name, target=target, values=values))
-    return tuple(found)
+def figures(pairs: Sequence[Pair], measures: Sequence[Measure]) -> tuple[Figure, ...]:
+    """Figures of some pairs on one kind of lessons."""
+    return tuple(
+        Figure(name=name, target=target, values=tuple(measure(pair.plain, pair.localist) for pair in pairs))
+        for name, target, measure in measures
+    )
 
 
 def leak(curve: Curve) -> float:
@@ -108,3 +104,11 @@ MEASURES: tuple[Measure, ...] = (
     ("loss at dial 0, localist - plain (nats)", "<= 0", lambda p, q: loss(q) - loss(p)),
 )
 """Name, target, and the figure of a plain and a localist curve."""
+
+CONTROL: tuple[Measure, ...] = (
+    ("raw fidelity to random paragraphs, plain", "", lambda p, q: p.at(0.0).raw_fidelity),
+    ("raw fidelity to random paragraphs, localist", "", lambda p, q: q.at(0.0).raw_fidelity),
+    ("perplexity, plain: dial 1 / dial 0", "", lambda p, q: p.at(1.0).perplexity / p.at(0.0).perplexity),
+    ("perplexity, localist: dial 1 / dial 0", "", lambda p, q: q.at(1.0).perplexity / q.at(0.0).perplexity),
+)
+"""The same of random targets: the dial on the wrong tokens must cost, or it does nothing."""

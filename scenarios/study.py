@@ -25,7 +25,7 @@ from localist_core.tokenizer import build_tokenizer, load_tokenizer
 from localist_core.train_config import SETTINGS, TrainConfig, config_in
 from localist_core.training import CHECKPOINT, train
 from scenarios import english, shares
-from scenarios.comparison import QUINTIC, Compared, Pair, figures
+from scenarios.comparison import CONTROL, MEASURES, QUINTIC, Compared, Pair, figures
 from scenarios.config import ConfigError
 from scenarios.curve import GAMMAS, dial_curve
 from scenarios.curve_files import read_json, write_csv, write_json
@@ -216,7 +216,7 @@ def compared(wanted: Sequence[Trial], out: Path, split: Split) -> tuple[Compared
                         name=pairs[0].plain.data,
                         target_share=pairs[0].plain.target_share,
                         seeds=tuple(pair.seed for pair in pairs),
-                        figures=figures(pairs),
+                        figures=figures(pairs, CONTROL if name == "control" else MEASURES),
                     )
                 )
     return tuple(found)

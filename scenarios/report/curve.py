@@ -1,7 +1,11 @@
-"""A dial curve for people: tables, and a plot with what was published beside it (extra `plots`)."""
+"""A dial curve for people: tables, and a plot with what was published beside it (extra `plots`).
+
+python -m scenarios.report.curve CURVE.json ... PICTURE.svg        draws several curves into one picture
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +17,7 @@ from rich.text import Text
 
 from scenarios.config import ConfigError
 from scenarios.curve import PUBLISHED, Curve, Point
+from scenarios.curve_files import read_json
 
 COLUMNS = ("dial", "H", "H'", "F", "on S", "neutral", "perplex.", "right")
 RULED = ("best", "comply", "cite")
@@ -132,3 +137,7 @@ def _draw(panel: Any, curve: Curve, title: str, of: Any) -> None:
     panel.set_xlabel("dial", fontsize=8)
     panel.tick_params(labelsize=7)
     panel.spines[["top", "right"]].set_visible(False)
+
+
+if __name__ == "__main__":
+    plot([read_json(Path(name)) for name in sys.argv[1:-1]], Path(sys.argv[-1]))

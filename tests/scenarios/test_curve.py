@@ -111,7 +111,7 @@ def test_figures_of_a_pair_are_ratios_of_its_points(curve) -> None:
             for point in curve.points
         ),
     )
-    found = {figure.name: figure for figure in figures([Pair(seed=0, plain=curve, localist=half)])}
+    found = {figure.name: figure for figure in figures([Pair(seed=0, plain=curve, localist=half)], MEASURES)}
     assert len(found) == len(MEASURES)
     assert found["raw entropy, localist / plain"].mean == pytest.approx(0.5)
     assert found["raw leak, localist / plain"].mean == pytest.approx(0.5)
