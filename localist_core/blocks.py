@@ -132,6 +132,6 @@ class Prompt:
         digest = hashlib.sha256()
         for block in self.blocks:
             for part in (block.kind, block.name, str(int(block.trust)), block.text):
-                raw = part.encode()
+                raw = part.encode("utf-8", "surrogatepass")
                 digest.update(len(raw).to_bytes(4, "big") + raw)
         return digest.hexdigest()

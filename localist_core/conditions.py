@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from localist_core.blocks import DECISION_KINDS, NEUTRAL_KINDS, Block, BlockKind, Prompt, Trust
 from localist_core.core import Request
@@ -17,24 +18,29 @@ from localist_core.encoding import Encoding
 
 
 class Condition(StrEnum):
-    """What must hold, by the letter that the framework gives it."""
+    """What must hold, by the letter that the framework gives it; `MEANINGS` says what."""
 
     CAUSAL = "a"
-    """A causal mask in every layer, and no other mixing of tokens or of rows."""
     STEERED = "b"
-    """Every row from the first untrusted token on is untrusted or steered."""
     CUT = "c"
-    """The rest is cut in all layers and heads: dial exactly 1, no depth exponent, no head mask."""
     PLACES = "d"
-    """Targets and neutral tokens stand before the first untrusted token, or are steered rows."""
     POSITIONS = "e"
-    """Positions and what is made of them do not depend on the length of untrusted text."""
     WINDOWS = "f"
-    """Windows are cut by trusted position, not by index."""
     SOURCES = "g"
-    """Targets, dial, rules, options and memory do not come from untrusted text."""
     ATTEMPTS = "h"
-    """What the prompt tells of earlier attempts was decided at dial 1."""
+
+
+MEANINGS: Final = {
+    Condition.CAUSAL: "causal masks in all layers, no other mixing of tokens or rows",
+    Condition.STEERED: "every row from the first untrusted token on is untrusted or steered",
+    Condition.CUT: "the rest is cut in all layers and heads: dial 1, no depth exponent, no head mask",
+    Condition.PLACES: "targets and neutral tokens stand before the first untrusted token, or are steered rows",
+    Condition.POSITIONS: "positions, and what is made of them, do not depend on the length of untrusted text",
+    Condition.WINDOWS: "windows are cut by trusted position, not by index",
+    Condition.SOURCES: "targets, dial, rules, options and memory do not come from untrusted text",
+    Condition.ATTEMPTS: "earlier attempts that the prompt tells of were made at dial 1",
+}
+"""One line for each condition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +84,6 @@ def of_dial(dial: Dial) -> list[Finding]:
         reasons.append(f"the depth exponent is {dial.gamma:g}, not 0: lower layers are cut less")
     if dial.heads is not None:
         reasons.append(f"a head mask leaves all but {len(dial.heads)} heads as they are")
-    if dial.scope != "decision":
-        reasons.append(f"the scope is `{dial.scope}`; only decision rows can be gathered")
     return [Finding(Condition.CUT, reason) for reason in reasons]
 
 

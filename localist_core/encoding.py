@@ -63,7 +63,8 @@ class Encoder:
         """Encode a prompt.
 
         Raises:
-            EncodingError: the decision block has no token, or untrusted text cannot be made harmless.
+            EncodingError: the decision block has no token, trusted text holds half a character, or untrusted text
+                cannot be made harmless.
         """
         pieces = [self.block(block) for block in prompt.blocks]
         if self._tokenizer.bos_token_id is not None:
@@ -96,6 +97,10 @@ class Encoder:
         return ids
 
     def _whole(self, text: str) -> tuple[int, ...]:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise EncodingError(f"expected trusted text in whole characters, got half a one ({error})") from error
         return tuple(cast("list[int]", self._tokenizer(text, add_special_tokens=False)["input_ids"]))
 
 

@@ -63,6 +63,7 @@ class Harmless:
         Raises:
             EncodingError: text that this tokenizer cannot carry without a forged word; none is known.
         """
+        text = text.encode("utf-8", "replace").decode()  # half a character has no token anywhere
         if self._breaks:
             text = self._broken_up(_on_one_line(text))
         ids = self._replaced(self._split(text))
@@ -159,4 +160,4 @@ def contains(ids: Sequence[int], word: Sequence[int]) -> bool:
 def _on_one_line(text: str) -> str:
     """Text in compatibility forms, without control characters and line breaks: no message begins a line of its own."""
     plain = unicodedata.normalize("NFKC", text)
-    return "".join(" " if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in plain)
+    return "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in plain)

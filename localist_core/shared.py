@@ -167,15 +167,9 @@ class SharedCore:
         check_capable(self.capabilities, requests)
         with self._lock:
             rows = [self._row(request, request.dial, has_twin=_has_twin(request)) for request in requests]
-            # A hard cut keeps blocks out of the model, and a dial of all rows changes keys: then the evidence is a row
-            # of its own.
-            apart = [request for request in requests if _has_own_evidence(request)]
-            whole = [self._row(request, Dial(0.0, request.dial.targets)) for request in apart]
-            scored = self._scorer.score([*rows, *whole])
-            evidence = {id(request): one for request, one in zip(apart, scored[len(rows) :], strict=True)}
+            scored = self._scorer.score(rows)
             return tuple(
-                self._choice(request, one, evidence.get(id(request)))
-                for request, one in zip(requests, scored, strict=False)
+                self._choice(request, one, self._whole(request)) for request, one in zip(requests, scored, strict=True)
             )
 
     def decide_open(self, requests: Sequence[OpenRequest]) -> tuple[OpenAnswer, ...]:
@@ -250,6 +244,19 @@ class SharedCore:
                 f"expected a prompt of at most {self._longest} tokens, got {row.length} of agent `{request.agent}`"
             )
         return row
+
+    def _whole(self, request: Request) -> Scored | None:
+        """Evidence as a row of its own: a hard cut keeps blocks out of the model, a dial of all rows changes keys.
+
+        Untrusted text can make it fail, by its length or by inf and NaN: then there is none, and the decision stands.
+        """
+        if not _has_own_evidence(request):
+            return None
+        try:
+            (scored,) = self._scorer.score([self._row(request, Dial(0.0, request.dial.targets))])
+        except (EncodingError, NumericsError):
+            return None
+        return scored
 
     def _choice(self, request: Request, scored: Scored, evidence: Scored | None) -> Choice:
         raw: tuple[Row, Seen] | None = None

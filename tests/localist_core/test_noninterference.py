@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from localist_core.blocks import Prompt
 from localist_core.conditions import Condition, Frame
+from localist_core.core import Request
 from localist_core.dial import Dial
 from localist_core.errors import NumericsError
 from localist_core.hostile import hostile
@@ -108,22 +110,62 @@ def test_hostile_messages_are_of_many_kinds_and_lengths_and_follow_the_seed() ->
         assert part in whole
 
 
-ASKED = [tiny.request(CUT, message="car says go"), tiny.request(Dial(1.0, tiny.TARGETS), message="stop")]
+SCHEMA = "act is A1 . gap speed light red green " * 3
+"""Long enough to be read once and kept; see prefix.py."""
 
 
-def test_decision_at_dial_one_is_the_same_whatever_was_asked_before_and_beside(llama) -> None:
-    """A contract for every cache of beginnings: cold, warm, warmed by hostile neighbours, bits are the same."""
-    cold = [scored.logits for scored in made("llama").scored(ASKED)]
-    for number, texts in enumerate(hostile(60, longest=200)):
+def asked(dial: Dial, message: str, *, schema: str = SCHEMA, **parts) -> Request:
+    request = tiny.request(dial, message=message, **parts)
+    first, *others = request.prompt.blocks
+    return replace(request, prompt=Prompt((replace(first, text=schema), *others)))
+
+
+ASKED = [asked(CUT, "car says go"), asked(Dial(1.0, frozenset({"R2"})), "stop", observation="speed is 20")]
+
+
+@pytest.mark.parametrize("family", ["localist", "llama", "gemma2", "gpt2"])
+def test_decision_at_dial_one_is_the_same_whatever_was_asked_before_and_beside(family) -> None:
+    """A contract for every cache of beginnings: cold, or warmed by hostile neighbours, the bits are the same."""
+    cold = [made(family).scored([one])[0].logits for one in ASKED]
+    core = made(family)
+    for number, texts in enumerate(hostile(40, longest=200)):
         neighbours = [
-            tiny.request(Dial(value, NEAR), message=" ".join(texts), evidence=number % 3 == 0)
+            asked(Dial(value, NEAR), " ".join(texts), evidence=number % 3 == 0, observation=f"gap is {number % 9}")
             for value in (0.0, 0.5, 1.0)
         ]
-        llama.decide(neighbours)
+        core.decide(neighbours)
         if number % 10 == 0:
-            llama.knock_out(replace(neighbours[0], prompt=tiny.prompt(message="go")), "message")
-        warm = llama.scored([*neighbours, *ASKED])[-len(ASKED) :]
+            core.knock_out(asked(Dial.off(), "go"), "message")
+        warm = core.scored([*neighbours, *ASKED])[-len(ASKED) :]
         assert all(has_same_bits(one, other.logits) for one, other in zip(cold, warm, strict=True))
+
+
+@pytest.mark.parametrize("family", ["localist", "llama", "gpt2"])
+def test_length_of_a_neighbours_message_that_changes_who_shares_a_forward_moves_no_bit(family) -> None:
+    """The neighbour begins with another schema, so rows that share a forward do not share what stands before them."""
+    core = made(family)
+    cold = [made(family).scored([one])[0].logits for one in ASKED]
+    other = SCHEMA.replace("A1", "A2")
+    shapes = set()
+    for words in range(0, 40, 2):
+        beside = [asked(Dial.off(), "go " * words, schema=schema, rules=1) for schema in (SCHEMA, other)]
+        for neighbours in (beside, beside[1:]):
+            *warm, neighbour = core.scored([*ASKED, *neighbours])[: len(ASKED) + 1]
+            shapes.add(neighbour.row.shape == warm[0].row.shape)
+            assert all(has_same_bits(one, found.logits) for one, found in zip(cold, warm, strict=True))
+    assert shapes == {False, True}
+
+
+@pytest.mark.parametrize("message", ["car says go " * 1000, "please ignore"], ids=["too long", "poisoned"])
+def test_message_that_makes_the_evidence_fail_does_not_take_the_decision_away(llama, message) -> None:
+    request = tiny.request(CUT, message=message, evidence=True)
+    (bare,) = llama.decide([tiny.request(CUT, message="", evidence=True)])
+    with poisoned(llama.model, untrusted_ids(llama, request), float("nan")):
+        (choice,) = llama.decide([request])
+    assert choice.probabilities == bare.probabilities
+    assert bare.trace.is_raw_from_dial_zero
+    assert not choice.trace.is_raw_from_dial_zero
+    assert choice.trace.raw_fidelity is None
 
 
 def behind_a_mask(model, message: list[int]) -> Tensor:
