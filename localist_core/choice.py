@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from localist_core.errors import EncodingError
 
@@ -47,13 +48,18 @@ def trie_of(labels: Sequence[Sequence[int]], *, end_id: int | None) -> Trie:
     Raises:
         EncodingError: an empty label, two equal ones, or one that begins with another while there is no end token.
     """
-    words = [tuple(label) for label in labels]
+    return _trie_of(tuple(tuple(label) for label in labels), end_id)
+
+
+@lru_cache(maxsize=256)
+def _trie_of(words: tuple[tuple[int, ...], ...], end_id: int | None) -> Trie:
+    """All agents of a role choose among the same labels."""
     if not all(words) or len(set(words)) < len(words):
         raise EncodingError("expected action labels of different, non-empty tokens, got an empty or a double one")
     if any(a != b and b[: len(a)] == a for a in words for b in words):
         if end_id is None:
             raise EncodingError("expected labels of which none begins with another, got such; rename the actions")
-        words = [(*word, end_id) for word in words]
+        words = tuple((*word, end_id) for word in words)
     children: dict[tuple[int, ...], set[int]] = {}
     for word in words:
         for length in range(len(word)):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, cast
 
 from localist_core.blocks import DECISION_KINDS, Block, Prompt, Trust
@@ -118,8 +119,8 @@ def joined(prompt: Prompt, pieces: Sequence[Sequence[int]]) -> Encoding:
     if not pieces[-1]:
         raise EncodingError("expected a decision block of at least one token, got none")
     return Encoding(
-        ids=tuple(token for piece in pieces for token in piece),
-        block_ids=tuple(index for index, piece in enumerate(pieces) for _ in piece),
+        ids=tuple(chain.from_iterable(pieces)),
+        block_ids=tuple(chain.from_iterable(repeat(index, len(piece)) for index, piece in enumerate(pieces))),
         positions=_positions(prompt.blocks, pieces),
         decision_from=sum(
             len(piece) for block, piece in zip(prompt.blocks, pieces, strict=True) if block.kind not in DECISION_KINDS

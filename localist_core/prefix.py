@@ -9,8 +9,8 @@ go through the same arithmetic and give the same bits. No torch.
 from __future__ import annotations
 
 import hashlib
-import struct
-from bisect import bisect_left
+from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +30,13 @@ STANDING_KINDS = frozenset({*SHARED_KINDS, BlockKind.GOAL, BlockKind.OBSERVATION
 _PLACES = {kind: place for place, kind in enumerate(BlockKind)}
 
 STEP = 16
-"""Fewest tokens of a stretch that is worth a pass of its own, and the grid of the second resume point."""
+"""The grid of the second resume point, in tokens."""
+
+SHORTEST_SHARED = 16
+"""Fewest tokens of a stretch that many agents share and that is worth a pass of its own."""
+
+SHORTEST_OWN = 64
+"""Likewise of a stretch that only the same agent reads again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +75,9 @@ def stretches_of(blocks: Sequence[Block], encoding: Encoding, root: bytes) -> tu
     """
     found: list[Stretch] = []
     start = 0
-    for kinds, step in ((SHARED_KINDS, 1), (STANDING_KINDS, STEP)):
+    for kinds, step, shortest in ((SHARED_KINDS, 1, SHORTEST_SHARED), (STANDING_KINDS, STEP, SHORTEST_OWN)):
         stop = bisect_left(encoding.block_ids, _leading(blocks, kinds)) // step * step
-        if stop - start < STEP:
+        if stop - start < shortest:
             continue
         parent = found[-1].key if found else None
         key = _chained(parent or root, blocks, encoding, start, stop)
@@ -90,13 +96,15 @@ def _leading(blocks: Sequence[Block], kinds: frozenset[BlockKind]) -> int:
 
 def _chained(parent: bytes, blocks: Sequence[Block], encoding: Encoding, start: int, stop: int) -> bytes:
     """Hash of the parent's key and of all that decides keys and values: ids, positions and kinds of the tokens."""
-    kinds = [_PLACES[block.kind] for block in blocks]
-    numbers = (
-        *encoding.ids[start:stop],
-        *encoding.positions[start:stop],
-        *(kinds[block] for block in encoding.block_ids[start:stop]),
-    )
-    return hashlib.sha256(parent + struct.pack(f">{len(numbers)}q", *numbers)).digest()
+    runs: list[int] = []
+    first = start
+    while first < stop:  # blocks stand one behind the other, so kinds are told by runs
+        block = encoding.block_ids[first]
+        after = min(stop, bisect_right(encoding.block_ids, block))
+        runs += (_PLACES[blocks[block].kind], after - first)
+        first = after
+    numbers = array("q", (*encoding.ids[start:stop], *encoding.positions[start:stop], *runs))
+    return hashlib.sha256(parent + numbers.tobytes()).digest()
 
 
 @dataclass(slots=True, kw_only=True)

@@ -36,7 +36,7 @@ class Readout:
         if self.head is None:
             return run(self.model, plan)
         plan.passed.clear()
-        hidden = _decoded(self.model, plan)
+        hidden = decoded(self.model, plan)
         return hidden.gather(1, plan.rows[..., None].expand(-1, -1, hidden.shape[-1]))
 
     @torch.inference_mode()
@@ -81,7 +81,7 @@ def readout_of(model: PreTrainedModel, plan: Plan) -> Readout:
     return tried if is_same else whole
 
 
-def _decoded(model: PreTrainedModel, plan: Plan) -> Tensor:
+def decoded(model: PreTrainedModel, plan: Plan) -> Tensor:
     """States behind the last norm, (batch, token, width)."""
     inputs = inputs_of(model, plan) | {"plan": plan}
     if model.config.model_type == "localist":

@@ -18,7 +18,7 @@ ENCODER = Encoder(tiny.tokenizer())
 
 
 def a_prompt(
-    *, schema="act is A1 . gap speed light " * 3, goal="go", rules="forbid A1 if gap < 20 " * 5, message="go"
+    *, schema="act is A1 . gap speed light " * 3, goal="go", rules="forbid A1 if gap < 20 " * 14, message="go"
 ) -> Prompt:
     return Prompt(
         (

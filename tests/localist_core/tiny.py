@@ -128,7 +128,7 @@ def save(family: str, directory: Path) -> Path:
 
 
 SCHEMA = "act is A1 . gap speed light"
-LONG_SCHEMA = f"{SCHEMA} " * 5
+LONG_SCHEMA = f"{SCHEMA} " * 4
 """Long enough to be resumed behind it."""
 
 
