@@ -42,9 +42,12 @@ def read_json(path: Path) -> Curve:
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        if found.pop("version") != VERSION:
-            raise ConfigError(f"expected a curve of version {VERSION} at `{path}`, got another; make it anew")
+        version = found.pop("version")
         del found["published"]
-        return Curve(**{**found, "points": tuple(Point(**one) for one in found["points"])})
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        points = tuple(Point(**one) for one in found["points"])
+        curve = Curve(**{**found, "points": points})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"expected a curve at `{path}`, got {type(error).__name__}; make it anew") from error
+    if version != VERSION:
+        raise ConfigError(f"expected a curve of version {VERSION} at `{path}`, got `{version}`; make it anew")
+    return curve

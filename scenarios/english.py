@@ -79,11 +79,17 @@ class Page:
 def held_out(
     tokenizer: Path, split: Split, count: int, seed: int, *, folder: Path = FOLDER, is_control: bool = False
 ) -> list[Lesson]:
-    """Lessons of documents that training never sees; with random paragraphs as targets if it is the control."""
+    """Lessons of documents that training never sees; with random paragraphs as targets if it is the control.
+
+    Raises:
+        ConfigError: the documents have fewer, or the tokenizer is of another corpus.
+    """
     pages = pages_of(folder, split, tokenizer)
     places = [(page, index) for page in pages for index in page.writable]
+    if count > len(places):
+        raise ConfigError(f"expected at most {len(places)} lessons of the documents for {split}, got `{count}`")
     rng = random.Random(seed)
-    chosen = rng.sample(places, min(count, len(places)))
+    chosen = rng.sample(places, count)
     return [controlled(text_lesson(p, i), rng) if is_control else text_lesson(p, i) for p, i in chosen]
 
 

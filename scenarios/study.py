@@ -47,7 +47,7 @@ LOCALIST: dict[Corpus, Conditioning] = {
     "curriculum": Conditioning(dial="odds", gammas=GAMMAS, leak_weight=0.002, focus_weight=0.003),
     "english": Conditioning(dial="odds", gammas=GAMMAS, leak_weight=0.02, focus_weight=0.01),
 }
-"""Settled on the development lessons with one seed; DESIGN.md, "The study", says how."""
+"""Settled on the development lessons with one seed; DESIGN.md, "Localist training, measured", says how."""
 DIALLED = 0.5
 """Share of lessons under a dial in localist training."""
 SEEDS = {"dev": 710_000_003, "test": 810_000_007}

@@ -31,19 +31,28 @@ def add(commands: Commands) -> None:
 def data_arguments(command: argparse.ArgumentParser, *, lessons: int) -> None:
     """On which held-out lessons; read with `data_of`."""
     command.add_argument("--data", choices=("curriculum", "english"), default="curriculum", help="default curriculum")
-    command.add_argument("--share", type=float, default=0.5, metavar="S", help="curriculum: n_S / n (default 0.5)")
+    command.add_argument("--share", type=float, metavar="S", help="curriculum: n_S / n (default 0.5)")
     command.add_argument("--control", action="store_true", help="english: random paragraphs as targets")
     command.add_argument("--documents", type=Path, metavar="DIR", help="english: sources of Python's documentation")
     command.add_argument("--lessons", type=int, default=lessons, metavar="N", help=f"default {lessons}")
 
 
 def data_of(arguments: argparse.Namespace) -> Data:
-    """The lessons that `data_arguments` name."""
+    """The lessons that `data_arguments` name.
+
+    Raises:
+        ConfigError: arguments of one kind of lessons with the other kind.
+    """
     from scenarios.data import Data
 
+    is_english = arguments.data == "english"
+    if is_english and arguments.share is not None:
+        raise ConfigError("expected --share with the curriculum only, got it with `--data english`; leave it out")
+    if not is_english and (arguments.control or arguments.documents is not None):
+        raise ConfigError("expected --control and --documents with `--data english` only; name it, or leave them out")
     return Data(
         kind=arguments.data,
-        share=arguments.share,
+        share=0.5 if arguments.share is None else arguments.share,
         is_control=arguments.control,
         documents=arguments.documents,
         count=arguments.lessons,
@@ -57,12 +66,14 @@ def _curve(arguments: argparse.Namespace) -> Exit:
     from scenarios.curve import dial_curve
     from scenarios.curve_files import curve_json, write_csv, write_json
     from scenarios.data import localist_model
-    from scenarios.report.curve import curve_tables, plot
+    from scenarios.report.curve import curve_tables, demand_plots, plot
     from scenarios.report.progress import Steps
     from scenarios.report.table import print_rich
 
     if arguments.threads < 1:
         raise ConfigError(f"expected 1 thread or more, got `{arguments.threads}`; correct --threads")
+    if arguments.out is not None:
+        demand_plots()  # before the work, not after it
     torch.set_num_threads(arguments.threads)
     data = data_of(arguments)
     loaded = localist_model(arguments.model)

@@ -5,6 +5,7 @@ python -m scenarios.report.curve CURVE.json ... PICTURE.svg        draws several
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -91,19 +92,22 @@ COLOURS = ("#1b6ca8", "#2a9d8f", "#e09f3e", "#b5446e")
 """Of the depth exponents, in order."""
 
 
+def demand_plots() -> None:
+    """Refuse to go on without matplotlib."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ConfigError("expected matplotlib for a plot, got none; install the extra `plots`, or leave --out away")
+
+
 def plot(curves: Sequence[Curve], path: Path) -> None:
     """Draw curves into a file, one row of panels for each; the ending of the path says the format.
 
     Raises:
         ConfigError: matplotlib is not installed, or does not know the format.
     """
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigError(
-            "expected matplotlib for a plot, got none; install the extra `plots`, or leave --out away"
-        ) from error
+    demand_plots()
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(3.1 * len(PANELS), 2.7 * len(curves)), layout="constrained")
     axes = figure.subplots(len(curves), len(PANELS), squeeze=False, sharey="col")
     for row, curve in zip(axes, curves, strict=True):

@@ -23,7 +23,7 @@ def study_tables(found: Sequence[Compared], split: str) -> RenderableType:
 
 
 def _table(one: Compared, split: str) -> Table:
-    title = f"{one.name}; {split}, {len(one.seeds)} seeds, mean n_S / n {one.target_share:.3f}"
+    title = f"{one.name}; {split}, {len(one.seeds)} seed(s), mean n_S / n {one.target_share:.3f}"
     made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     made.add_column("figure", overflow="fold")
     made.add_column("target", no_wrap=True)

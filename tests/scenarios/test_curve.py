@@ -63,10 +63,17 @@ def test_json_is_read_back_as_it_was(curve, tmp_path: Path) -> None:
     assert len(json.loads((tmp_path / "curve.json").read_text())["published"]) == len(PUBLISHED)
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"version": 2, "published": []}', "[1]"])
+@pytest.mark.parametrize("text", ["", "{}", "[1]", "null"])
 def test_file_that_is_no_curve_is_one_clear_line(text, tmp_path: Path) -> None:
     (tmp_path / "curve.json").write_text(text)
     with pytest.raises(ConfigError, match=r"^expected a curve"):
+        read_json(tmp_path / "curve.json")
+
+
+def test_curve_of_another_version_is_refused(curve, tmp_path: Path) -> None:
+    write_json(curve, tmp_path / "curve.json")
+    (tmp_path / "curve.json").write_text((tmp_path / "curve.json").read_text().replace('"version": 1', '"version": 2'))
+    with pytest.raises(ConfigError, match=r"^expected a curve of version 1 at `.*`, got `2`; make it anew$"):
         read_json(tmp_path / "curve.json")
 
 

@@ -91,6 +91,11 @@ def test_held_out_lessons_are_the_same_with_and_without_control(folder, tokenize
     assert [one.ids for one in plain] == [one.ids for one in control]
 
 
+def test_more_lessons_than_there_are_is_refused(folder, tokenizer) -> None:
+    with pytest.raises(ConfigError, match=r"^expected at most \d+ lessons of the documents for test, got `100000`$"):
+        held_out(tokenizer, "test", 100_000, 5, folder=folder)
+
+
 def test_missing_documents_are_one_clear_line(tmp_path) -> None:
     with pytest.raises(ConfigError, match=r"^expected the sources of Python's documentation in `.*`, got none; `apt"):
         next(documents(tmp_path, "train"))

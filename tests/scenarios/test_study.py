@@ -99,6 +99,8 @@ def tiny_core(where: Path) -> Path:
         (["--lessons", "0"], "expected 1 lesson or more, got `0`"),
         (["--model", "nowhere"], "expected a model directory with a config.json, got `nowhere`"),
         (["--data", "english", "--documents", "nowhere"], "expected a model that was trained on English"),
+        (["--data", "english", "--share", "0.5"], "expected --share with the curriculum only"),
+        (["--control"], "expected --control and --documents with `--data english` only"),
         (["--threads", "0"], "expected 1 thread or more, got `0`"),
     ],
 )
