@@ -82,9 +82,8 @@ class ProximalDescent:
     def __init__(self, penalised: Sequence[Penalised], penalty: Penalty) -> None:
         self._penalised, self._penalty = penalised, penalty
         self._weights = penalty.weight_of.to(penalised[0].parameter)
-        self.frozen = [torch.zeros_like(one.norms, dtype=torch.bool) for one in penalised]
-        """For each matrix the factors that stay zero, (head, kind)."""
-        self._thawed = [torch.zeros_like(frozen) for frozen in self.frozen]
+        self._thawed = [torch.zeros_like(one.norms, dtype=torch.bool) for one in penalised]
+        """For each matrix the factors, (head, kind), that may leave zero although zeros are frozen."""
 
     @torch.no_grad()
     def step(self, scale: float, *, clipped: float = 1.0, freezes: bool = False) -> None:
@@ -93,15 +92,14 @@ class ProximalDescent:
         Args:
             scale: factor of the rate.
             clipped: the factor by which the gradients have been clipped; it shortens the step, hence the shrinkage too.
-            freezes: whether factors that are zero stay zero from now on.
+            freezes: whether factors that are zero stay zero, unless thawed.
         """
         step = self._penalty.lr * scale
         thresholds = step * clipped * self._penalty.strength * self._weights
-        for one, frozen, thawed in zip(self._penalised, self.frozen, self._thawed, strict=True):
+        for one, thawed in zip(self._penalised, self._thawed, strict=True):
             blocks = one.blocks(one.parameter.data)
-            if freezes:
-                frozen |= (norms(blocks) == 0.0) & ~thawed
-            blocks.sub_(step * one.gradient * ~frozen[:, None, :, None])
+            moves = (norms(blocks) > 0.0) | thawed | (not freezes)
+            blocks.sub_(step * one.gradient * moves[:, None, :, None])
             shrink(blocks, thresholds)
 
     @torch.no_grad()
@@ -112,16 +110,14 @@ class ProximalDescent:
             residuals = kkt_residuals(one.blocks(one.parameter), one.gradient, forces)
             wrong = (one.norms == 0.0) & (residuals > self._penalty.tolerance * forces)
             self._thawed[index] = wrong
-            self.frozen[index] &= ~wrong
         return sum(int(thawed.sum()) for thawed in self._thawed)
 
     def state_dict(self) -> dict[str, list[Tensor]]:
-        return {"frozen": list(self.frozen), "thawed": list(self._thawed)}
+        return {"thawed": list(self._thawed)}
 
     def load_state_dict(self, state: dict[str, list[Tensor]]) -> None:
-        for name, own in (("frozen", self.frozen), ("thawed", self._thawed)):
-            for mine, saved in zip(own, state[name], strict=True):
-                mine.copy_(saved)
+        for own, saved in zip(self._thawed, state["thawed"], strict=True):
+            own.copy_(saved)
 
 
 def _view(parameter: nn.Parameter, one: Penalised) -> Tensor:

@@ -109,7 +109,7 @@ class Thresholds:
 
 
 def thresholds(
-    factor: Factor, evaluate: Evaluate, model: nn.Module, *, start: float = 0.6, ratio: float = 1.02, reach: float = 4.0
+    factor: Factor, evaluate: Evaluate, model: nn.Module, *, start: float = 0.8, ratio: float = 1.02, reach: float = 2.0
 ) -> Thresholds:
     """Predict and find the thresholds of one factor, everything else frozen; the factor is put back afterwards.
 

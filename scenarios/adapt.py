@@ -1,14 +1,14 @@
-"""Trains a localist adapter of an existing model on the curriculum: `localist train --adapt BASE --out DIR`.
+"""Trains a localist adapter of an existing model: `localist train --adapt BASE [--text FILE] --out DIR`.
 
 The base's own tokenizer (and chat template, if it has one) reads the prompts. Slots such as `A2` may then be several
 tokens, so no token inside a prompt is supervised: the adapter learns to write the right action's label behind it, which
-is how `SharedCore` scores actions.
+is how `SharedCore` scores actions. With `--text` it learns to write the paragraphs of files (`passages.py`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import islice
@@ -23,6 +23,7 @@ from localist_core.penalty import Penalty
 from localist_core.train_config import TrainConfig, config_in
 from localist_core.training import Progress, checkpoint_in, train
 from scenarios.curriculum import Case, Difficulty, cases
+from scenarios.passages import Passages
 from scenarios.teach import EXAMINED_SEED
 
 ADAPTED = TrainConfig(
@@ -45,6 +46,7 @@ def adapt(
     base: Path,
     out: Path,
     *,
+    text: Sequence[Path] = (),
     settings: Path | None = None,
     resume: bool = False,
     minutes: float = math.inf,
@@ -57,6 +59,7 @@ def adapt(
     Args:
         base: a model directory, which is only read.
         out: where the adapter goes; it names the base, which must stay where it is.
+        text: files to learn from in place of the curriculum.
         settings: a file of settings that differ from `ADAPTED`; its seed is not used.
         resume: go on from the checkpoint in `out`.
         minutes: stop after these many of wall-clock time.
@@ -68,12 +71,14 @@ def adapt(
         TrainingError: settings that cannot be read, nothing to resume, a checkpoint of another configuration or base,
             or cases too long for the base.
         CoreError: no complete model in `base`, or none that can be adapted.
+        ConfigError: text that cannot be read, or too little of it.
     """
     config = ADAPTED if settings is None else config_in(settings, ADAPTED)
     if resume:
         checkpoint_in(out)
     tokenizer = tokenizer_in(base)
-    source = AdaptingCurriculum(base=base, seed=seed)
+    curriculum, files = AdaptingCurriculum(base=base, seed=seed), tuple(text)
+    source = Passages(base=base, files=files, seed=seed) if files else curriculum
     return train(
         replace(config, seed=seed),
         source,

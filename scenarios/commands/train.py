@@ -31,6 +31,9 @@ def add(commands: Commands) -> None:
     shape.add_argument(
         "--adapt", type=Path, metavar="BASE", help="train an adapter of this model, which stays as it is"
     )
+    train.add_argument(
+        "--text", type=Path, nargs="+", default=[], metavar="FILE", help="text for --adapt to learn from"
+    )
     train.add_argument("--config", type=Path, metavar="FILE", help="settings in JSON: see docs/training.md")
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the model goes")
     train.add_argument("--resume", action="store_true", help="go on from the last checkpoint in DIR")
@@ -53,6 +56,8 @@ def _train(arguments: argparse.Namespace) -> Exit:
     minutes = math.inf if arguments.minutes is None else arguments.minutes
     if not minutes > 0:
         raise ConfigError(f"expected more than 0 minutes, got `{arguments.minutes}`; correct --minutes")
+    if arguments.text and arguments.adapt is None:
+        raise ConfigError("expected --adapt beside --text, got none; a core that is made anew learns the curriculum")
     common: dict[str, Any] = {
         "settings": arguments.config,
         "resume": arguments.resume,
@@ -62,7 +67,7 @@ def _train(arguments: argparse.Namespace) -> Exit:
         "report": TrainingReport(json_lines=arguments.json).show,
     }
     if arguments.adapt is not None:
-        is_complete = adapt(arguments.adapt, arguments.out, **common)
+        is_complete = adapt(arguments.adapt, arguments.out, text=arguments.text, **common)
     else:
         is_complete = teach(arguments.out, is_smoke=arguments.smoke, size=arguments.size, **common)
     if arguments.plot and is_complete:

@@ -13,7 +13,6 @@ from localist_core import RequestError, SharedCore, UnsupportedModelError
 from localist_core.adapters import ADAPTER, KINDS, WEIGHTS, Adapter, addition, base_of
 from localist_core.attention import LEAN
 from localist_core.errors import ModelMissingError
-from localist_core.penalty import Side
 from localist_core.probe import probe
 from tests.localist_core import tiny
 
@@ -59,21 +58,29 @@ def test_empty_adapter_leaves_every_bit(family, trains) -> None:
     assert torch.equal(logits(adapted, SOME), logits(stock))
 
 
+def weights_of(family: str, attention) -> tuple[torch.Tensor, torch.Tensor]:
+    """The weights that make queries and keys, each (head * width, hidden) or (head, width, hidden); views."""
+    if family == "gpt2":
+        query, key, _ = attention.c_attn.weight.T.split(32)
+    elif family == "phi3":
+        query, key, _ = attention.qkv_proj.weight.split((32, 16, 16))
+    elif family == "gpt_neox":
+        query, key, _ = attention.query_key_value.weight.view(4, 3, 8, 32).unbind(1)
+    else:
+        query, key = attention.q_proj.weight, attention.k_proj.weight
+    return query, key
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_adapter_equals_weights_that_have_taken_it_in(family) -> None:
     adapted, merged = tiny.model(family), tiny.model(family)
     adapter = filled(adapted)
     adapter.attach(adapted)
+    layers = [one for one in merged.modules() if hasattr(one, "layer_idx") and "Attention" in type(one).__name__]
     with torch.no_grad():
-        for layer, one in enumerate(Adapter(merged, rank=2)._projections):
-            for side, module, writes in (
-                (Side.QUERY, one.query, adapter.queries[layer]),
-                (Side.KEY, one.key, adapter.keys[layer]),
-            ):
-                delta = writes[:, :, 3].flatten(0, 1) @ adapter.reads[layer][3]  # (head * width, hidden)
-                is_turned = type(module).__name__ == "Conv1D"
-                weight = module.weight if is_turned else module.weight.T  # (hidden, out)
-                weight.copy_(one.place(weight, delta.T, side))
+        for attention, reads, *writes in zip(layers, adapter.reads, adapter.queries, adapter.keys, strict=True):
+            for weight, one in zip(weights_of(family, attention), writes, strict=True):
+                weight += (one[:, :, 3] @ reads[3]).view(weight.shape)  # (head, width, hidden)
     kinds = torch.full_like(IDS, 3)
     torch.testing.assert_close(logits(adapted, kinds), logits(merged), rtol=1e-3, atol=1e-3)
     assert not torch.allclose(logits(adapted, kinds), logits(tiny.model(family)), atol=1e-2)

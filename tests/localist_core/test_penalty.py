@@ -150,8 +150,20 @@ def test_zero_factor_is_left_only_by_a_gradient_beyond_its_force_and_not_when_fr
     descent.step(1.0, freezes=True)
     assert float(one.norms.max()) == 0.0
     assert descent.thaw() == 1
-    descent.step(1.0, freezes=True)
+    resumed = ProximalDescent([one], Penalty(strength=1.0, lr=0.1))
+    resumed.load_state_dict(descent.state_dict())
+    resumed.step(1.0, freezes=True)
     assert (one.norms > 0.0).nonzero().tolist() == [[0, 0]]
+
+
+@given(st.floats(0.1, 1.0), st.floats(0.1, 1.0))
+def test_shrinkage_belongs_to_the_step_that_was_taken(scale, clipped) -> None:
+    one = LocalistGroups(model()).penalised[0]
+    before = one.norms
+    one.parameter.grad = torch.zeros_like(one.parameter)
+    ProximalDescent([one], Penalty(strength=0.01, lr=0.2)).step(scale, clipped=clipped)
+    expected = (before - 0.2 * scale * clipped * 0.01).clamp(min=0.0)
+    torch.testing.assert_close(one.norms, expected, rtol=1e-4, atol=1e-6)
 
 
 # Scale
@@ -278,6 +290,12 @@ def test_held_shared_columns_keep_their_norm_through_a_run(whole) -> None:
     expected = 0.02 * math.sqrt(10 * 10)
     assert weight[:10, 10:].norm() == pytest.approx(expected, rel=1e-5)
     assert weight[10:, 10:].norm() == pytest.approx(expected, rel=1e-5)
+
+
+def test_gains_of_reserved_coordinates_stand_still_through_a_run(whole) -> None:
+    gains = load_file(whole / "model.safetensors")["model.layers.0.input_layernorm.weight"]
+    assert torch.equal(gains[:KINDS], torch.ones(KINDS))
+    assert not torch.equal(gains[KINDS:], torch.ones(20 - KINDS))
 
 
 def test_strength_beyond_every_gradient_makes_every_group_zero(tmp_path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from localist_core.training import train
 from scenarios.adapt import AdaptingCurriculum, adapt, spoken
 from scenarios.cli import Exit, main
 from scenarios.curriculum import Difficulty, cases
+from scenarios.passages import Passages
 from tests.localist_core import tiny
 from tests.localist_core.test_training import thread
 
@@ -129,3 +131,51 @@ def test_command_adapts_a_base_and_asks_for_one(base: Path, tmp_path: Path, caps
     assert SharedCore.load(tmp_path / "a").capabilities.dials
     assert main(["train", "--adapt", str(tmp_path / "none"), "--out", str(tmp_path / "b")]) == Exit.USAGE
     assert capsys.readouterr().err.startswith("localist: expected a tokenizer in")
+
+
+# Text
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    """Twenty paragraphs of thirty words, one of two words, each with its number in it."""
+    words = [word for word in tiny.WORDS if word.isalpha()]
+    parts = [" ".join([*words[n:], *words, *words][:30]) for n in range(20)]
+    path = tmp_path / "text.txt"
+    path.write_text("\n\n".join([*parts[:5], "go stop", *parts[5:]]))
+    return path
+
+
+def test_passage_rests_on_its_own_paragraph_and_leaks_to_what_stands_before(base: Path, text: Path) -> None:
+    source = Passages(base=base, files=(text,), seed=0)
+    trained, held_out = source(0), source.held_out(99)
+    assert (len(trained), len(held_out)) == (17, 2)
+    assert not {one.ids for one in trained} & {one.ids for one in held_out}
+    for one in trained:
+        first = one.first_decision_row
+        assert len(one.ids) - first == 30
+        assert one.targets == tuple(place >= first for place in range(len(one.ids)))
+        assert [answer[0] for answer in one.answers] == list(one.ids[first + 1 :])
+        assert not any(a and b for a, b in zip(one.targets, one.is_rest, strict=True))
+
+
+def test_adapter_learns_packed_text(base: Path, text: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, tokens=1_500, batch_tokens=600, pack_tokens=300, examine_steps=50)
+    source, seen = Passages(base=base, files=(text,), seed=0), []
+    arguments = {"base": base, "examine": source.held_out(2), "report": seen.append, "helper": thread}
+    assert train(config, source, tokenizer_in(base), tmp_path / "a", **arguments)
+    assert 0.0 < seen[-1].raw_fidelity < 1.0
+    assert SharedCore.load(tmp_path / "a").capabilities.dials
+
+
+def test_command_refuses_text_that_it_cannot_learn_from(
+    base: Path, text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["train", "--adapt", str(base), "--out", str(tmp_path / "a"), "--text"]
+    assert main([*argv, str(tmp_path / "none")]) == Exit.USAGE
+    assert capsys.readouterr().err.startswith("localist: expected a text file at")
+    (tmp_path / "short").write_text("one\n\ntwo")
+    assert main([*argv, str(tmp_path / "short")]) == Exit.USAGE
+    assert "got too few; give longer text" in capsys.readouterr().err
+    assert main(["train", "--out", str(tmp_path / "b"), "--text", str(text)]) == Exit.USAGE
+    assert "expected --adapt beside --text" in capsys.readouterr().err
