@@ -86,6 +86,11 @@ PANELS = (
 )
 LEAST_SPAN = {"perplexity": 0.1, "accuracy, %": 0.05}
 """Least height of a panel as a share of its values, so that noise does not look like an effect."""
+STYLE: dict[Any, Any] = {
+    "font.sans-serif": ["DejaVu Sans", "Arial"],
+    "svg.fonttype": "none",  # letters stay letters
+    "svg.hashsalt": "localist",  # equal curves give equal files
+}
 AILA_ENTROPY = ((0.0, 7.18), (1.0, 5.36))
 """Entropy against the dial in AILA: the two values that were published."""
 COLOURS = ("#1b6ca8", "#2a9d8f", "#e09f3e", "#b5446e")
@@ -108,18 +113,28 @@ def plot(curves: Sequence[Curve], path: Path) -> None:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(3.1 * len(PANELS), 2.7 * len(curves)), layout="constrained")
-    axes = figure.subplots(len(curves), len(PANELS), squeeze=False, sharey="col")
-    for row, curve in zip(axes, curves, strict=True):
-        for panel, (title, of) in zip(row, PANELS, strict=True):
-            _draw(panel, curve, title, of)
-        row[0].set_ylabel(f"{curve.model}\n{curve.data}", fontsize=8)
-    axes[0][0].legend(fontsize=7, frameon=False)
-    try:
-        with mpl.rc_context({"svg.hashsalt": "localist", "svg.fonttype": "none"}):  # equal curves give equal files
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(3.1 * len(PANELS), 2.7 * len(curves)), layout="constrained")
+        axes = figure.subplots(len(curves), len(PANELS), squeeze=False, sharey="col")
+        for row, curve in zip(axes, curves, strict=True):
+            for panel, (title, of) in zip(row, PANELS, strict=True):
+                _draw(panel, curve, title, of)
+            row[0].set_ylabel(f"{curve.model}\n{curve.data}", fontsize=8)
+        for panel, (title, _) in zip(axes[0], PANELS, strict=True):
+            _widen(panel, LEAST_SPAN.get(title, 0.0))
+        axes[0][0].legend(fontsize=7, frameon=False)
+        try:
             figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
-    except ValueError as error:
-        raise ConfigError(f"expected a plot as .svg, .png or .pdf, got `{path.name}`; rename it") from error
+        except ValueError as error:
+            raise ConfigError(f"expected a plot as .svg, .png or .pdf, got `{path.name}`; rename it") from error
+
+
+def _widen(panel: Any, least: float) -> None:
+    """Give a panel, and those that share its axis, at least this height as a share of its values."""
+    low, high = panel.get_ylim()
+    missing = least * high - (high - low)
+    if missing > 0.0:
+        panel.set_ylim(low - missing / 2, high + missing / 2)
 
 
 def _draw(panel: Any, curve: Curve, title: str, of: Any) -> None:
@@ -132,10 +147,6 @@ def _draw(panel: Any, curve: Curve, title: str, of: Any) -> None:
         panel.legend(fontsize=7, frameon=False)
     if title.startswith("attention"):
         panel.plot(*zip(*AILA_ENTROPY, strict=True), "x", color="#777777", ms=5, label="AILA, WikiText")
-    low, high = panel.get_ylim()
-    missing = LEAST_SPAN.get(title, 0.0) * high - (high - low)
-    if missing > 0.0:
-        panel.set_ylim(low - missing / 2, high + missing / 2)
     panel.ticklabel_format(useOffset=False)
     panel.set_title(title, fontsize=9)
     panel.set_xlabel("dial", fontsize=8)
