@@ -214,7 +214,9 @@ def _replace_rows(output: Tensor, own: Tensor, plan: Plan, call: Call) -> None:
     place = (batch_of, plan.rows[batch_of, row_of])
     rows = own[batch_of, :, row_of].to(output.dtype)
     if call.floor.shape[1] > 1:
-        changed = (call.floor > 0.0) | ~plan.uncut.all(1, keepdim=True)
+        changed = call.floor > 0.0
+        if plan.uncut is not None:
+            changed |= ~plan.uncut.all(1, keepdim=True)
         rows = torch.where(changed[batch_of, :, None], rows, output[place])
     output[place] = rows
 

@@ -169,8 +169,8 @@ def _scores(
 ) -> Tensor:
     """(batch, line, key) logits, -inf where a row must not look and where a poisoned key is cut: 0 * inf is NaN."""
     batch, heads, rows, _ = query.shape
-    lines = (query.float() * scale).reshape(batch, heads * rows, -1)
-    products = [_times(lines, part.float().mT) for part in keys]
+    lines = query.float().reshape(batch, heads * rows, -1)
+    products = [_times(lines, part.float().mT, scale) for part in keys]
     scores = products[0] if len(products) == 1 else torch.cat(products, dim=-1)
     if softcap is not None:
         scores = torch.tanh(scores / softcap) * softcap
@@ -206,17 +206,20 @@ def _is_rest(segments: Segments) -> Tensor:
     return segments.layout.groups == Group.REST
 
 
-def _times(lines: Tensor, right: Tensor) -> Tensor:
+def _times(lines: Tensor, right: Tensor, scale: float = 1.0) -> Tensor:
     """(batch, line, x) times (1 or batch, kv head, x, y): each kv head serves its group of heads."""
-    batch, kv_heads = len(lines), right.shape[1]
-    grouped = lines.reshape(batch, kv_heads, -1, lines.shape[-1])
+    (batch, num_lines, width), kv_heads = lines.shape, right.shape[1]
     if len(right) < batch:  # one product for each batch entry all the same, so that no bit depends on the batch
-        product = torch.stack(
-            [torch.bmm(grouped[:, head], right[0, head].expand(batch, -1, -1)) for head in range(kv_heads)], 1
-        )
-    else:
-        product = grouped @ right
-    return product.flatten(1, 2)
+        grouped = lines.reshape(batch, kv_heads, -1, width)
+        products = [_product(grouped[:, head], right[0, head].expand(batch, -1, -1), scale) for head in range(kv_heads)]
+        return torch.stack(products, 1).view(batch, num_lines, -1)
+    grouped = lines.reshape(batch * kv_heads, -1, width)
+    return _product(grouped, right.flatten(0, 1), scale).view(batch, num_lines, -1)
+
+
+def _product(left: Tensor, right: Tensor, scale: float) -> Tensor:
+    """Batches of matrices times matrices times `scale`, in one operation."""
+    return torch.baddbmm(left.new_empty(()), left, right, beta=0.0, alpha=scale)
 
 
 def _bias(L: Tensor, segments: Segments, rows: int) -> Tensor:

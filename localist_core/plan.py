@@ -81,8 +81,8 @@ class Plan:
     """(batch, pass, row) float32: weights of the means over decision rows and over their twins; sum 1, or 0 if none."""
     layout: Layout
     """Blocks and groups of the keys."""
-    uncut: Tensor
-    """(batch, key) bool: False where a knocked-out block stands."""
+    uncut: Tensor | None
+    """(batch, key) bool: False where a knocked-out block stands; None = none is knocked out."""
     floors: Tensor
     """(layer, batch) float32, see `Segments`."""
     top_floors: tuple[float, ...]
@@ -90,6 +90,8 @@ class Plan:
     is_odds: Tensor | None
     """See `Segments`."""
     dials: tuple[Dial, ...]
+    are_steered: tuple[bool, ...]
+    """Of each batch entry, whether a dial or a cut replaces the output of its decision rows."""
     steered: Tensor
     """(change,) int64: flat indices into batch * row of the rows whose output the dial or a cut replaces; no twins."""
     bodies: tuple[Body, ...]
@@ -219,11 +221,12 @@ def plan_of(
         rows=decision.to(device),
         share=share.to(device),
         layout=layout_of(membership.to(device), groups.to(device)),
-        uncut=uncut.to(device),
+        uncut=uncut.to(device) if any(row.cut is not None for row in rows) else None,
         floors=floors.to(device),
         top_floors=tuple(floors.amax(1).tolist()),
         is_odds=_odds(rows).to(device) if any(row.dial.kind == "odds" for row in rows) else None,
         dials=tuple(row.dial for row in rows),
+        are_steered=tuple(is_steered.tolist()),
         steered=((share[:, 0] > 0.0) & is_steered[:, None]).flatten().nonzero()[:, 0].to(device),
         bodies=tuple(bodies),
         is_all_steered=_is_all_steered(rows, tokens),
@@ -257,9 +260,9 @@ def step(plan: Plan, ids: Tensor, counts: Tensor | None = None) -> Plan:
     positions = (plan.key_positions.gather(1, own_slot) + 1 + place) * present
     before = plan.seen.gather(2, last[:, None, :, None].expand(-1, -1, width, plan.seen.shape[-1]))
     own = torch.ones(width, width, dtype=torch.bool, device=device).tril() & present[:, None, None]
-    is_changed = torch.tensor([dial.value > 0.0 for dial in plan.dials]) | ~plan.uncut.all(1).cpu()
-    changed = present.cpu() & is_changed[:, None]
-    share = (present / end).to(plan.share)
+    changed = present.cpu() & torch.tensor(plan.are_steered)[:, None]
+    share = torch.zeros(batch, 2, width, device=device)
+    share[:, 0] = present / end
     return replace(
         plan,
         ids=ids,
@@ -269,9 +272,9 @@ def step(plan: Plan, ids: Tensor, counts: Tensor | None = None) -> Plan:
         key_positions=torch.cat([plan.key_positions, positions], dim=1),
         seen=torch.cat([before, own], dim=-1),
         rows=torch.minimum(place, end - 1),
-        share=torch.stack([share, torch.zeros_like(share)], dim=1),
+        share=share,
         layout=plan.layout.extended(own_slot),
-        uncut=torch.cat([plan.uncut, torch.ones_like(present)], dim=1),
+        uncut=None if plan.uncut is None else torch.cat([plan.uncut, torch.ones_like(present)], dim=1),
         steered=changed.flatten().nonzero()[:, 0].to(device),
         bodies=(),
         is_all_steered=bool(changed.all()) and all(dial.heads is None for dial in plan.dials),

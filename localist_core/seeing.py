@@ -74,7 +74,9 @@ def sight_of(plan: Plan, pattern: Pattern, *, is_apart: bool) -> Sight:
     row_positions = plan.positions.gather(1, plan.rows)
     seen = plan.seen.gather(2, plan.rows[:, None, :, None].expand(-1, -1, -1, plan.seen.shape[-1]))
     allowed = pattern.allows(row_positions, plan.key_positions)
-    visible, layout = seen & allowed & plan.uncut[:, None, None], plan.layout
+    visible, layout = seen & allowed, plan.layout
+    if plan.uncut is not None:
+        visible &= plan.uncut[:, None, None]
     _check_targets(plan, visible)
     slots = _slots(plan, pattern)
     if slots is not None:

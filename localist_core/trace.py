@@ -41,29 +41,25 @@ def seen_of(measured: Measured) -> list[tuple[Seen, Seen]]:
     Raises:
         NumericsError: a mass is inf or NaN.
     """
-    raw, steered, entropies, of_tokens = (
-        one.double().mean(0).tolist()
-        for one in (measured.raw, measured.steered, measured.entropy_bits, measured.token_entropy_bits)
-    )
-    fidelities, inner, statuses = (
-        one.transpose(0, 1).double().tolist()
-        for one in (measured.fidelities, measured.inner_entropy_bits, measured.statuses)
-    )
-    if not all(math.isfinite(mass) for entry in raw + steered for masses in entry for mass in masses):
+    blocks, means = measured.num_blocks, measured.means.double()
+    over_layers, of_layers = means[..., :-3].mean(0).tolist(), means[..., -3:].transpose(0, 1).tolist()
+    statuses = measured.statuses.transpose(0, 1).tolist()
+    if not all(math.isfinite(mass) for entry in over_layers for one in entry for mass in one[: 2 * blocks]):
         raise NumericsError("expected finite attention, got inf or NaN in the masses of a decision row")
 
     def seen(entry: int, which: int) -> Seen:
+        whole, each = over_layers[entry][which], [layer[which] for layer in of_layers[entry]]
         return Seen(
-            raw=raw[entry][which],
-            steered=steered[entry][which],
-            fidelities=[(of_pass[which][0], of_pass[which][1]) for of_pass in fidelities[entry]],
-            entropy_bits=entropies[entry][which],
-            token_entropy_bits=of_tokens[entry][which],
-            inner_entropy_bits=[of_pass[which] for of_pass in inner[entry]],
-            statuses=[[int(status) for status in heads] for heads in statuses[entry]],
+            raw=whole[:blocks],
+            steered=whole[blocks : 2 * blocks],
+            entropy_bits=whole[-2],
+            token_entropy_bits=whole[-1],
+            fidelities=[(raw, steered) for raw, steered, _ in each],
+            inner_entropy_bits=[inner for _, _, inner in each],
+            statuses=statuses[entry],
         )
 
-    return [(seen(entry, 0), seen(entry, 1)) for entry in range(len(raw))]
+    return [(seen(entry, 0), seen(entry, 1)) for entry in range(len(over_layers))]
 
 
 def trace_of(row: Row, seen: Seen, *, evidence: tuple[Row, Seen] | None, blocks: tuple[str, ...]) -> BlockTrace:

@@ -235,14 +235,13 @@ def test_step_is_the_plan_laid_out_anew(llama, side) -> None:
         "seen",
         "rows",
         "share",
-        "uncut",
         "floors",
         "steered",
     ):
         assert torch.equal(getattr(made, name), getattr(laid, name)), name
     for name in ("groups", "membership", "of_token", "of_block", "outside"):
         assert torch.equal(getattr(made.layout, name), getattr(laid.layout, name)), name
-    assert (made.is_plain, made.cached) == (laid.is_plain, laid.cached)
+    assert (made.is_plain, made.cached, made.uncut) == (laid.is_plain, laid.cached, None)
 
 
 @pytest.mark.parametrize("family", ["llama", "mistral", "gpt2", "gemma2"])
