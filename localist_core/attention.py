@@ -71,6 +71,11 @@ class Carry:
         made: Tensor | None = ALL_MASK_ATTENTION_FUNCTIONS[stock](**self.arguments)
         return made
 
+    def padded(self, padding: Tensor) -> Carry:
+        """The same kind of layer in another batch of this shape, with this padding, (batch, key)."""
+        has_mask = self.arguments.get("attention_mask") is not None
+        return Carry(arguments=self.arguments | {"attention_mask": padding.bool() if has_mask else None})
+
     def allows(self, queries: Tensor, keys: Tensor) -> Tensor:
         if self.is_causal:
             return torch.ones((), dtype=torch.bool, device=queries.device).expand(

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from localist_core.errors import RequestError, UnsupportedModelError
 from localist_core.packed import Sums, attended_of, packed, sums
-from localist_core.parts import merged, spans_of
+from localist_core.parts import Parts, Spans, merged, spans_of
 from localist_core.segments import Attended, Group, Layout, Segments, layout_of
 from localist_core.varlen import Varlen, fits, flash, sequences_of, varlen_parts
 
@@ -78,24 +78,35 @@ def triton_backend() -> Backend:
         raise UnsupportedModelError(f"expected triton to be installed, got {error}; use the packed back end") from error
 
     def reader(layout: Layout, hidden: Tensor) -> Reader:
-        spans = spans_of(layout, (~hidden[:, 0]).any(1))
-
-        def read(
-            query: Tensor,
-            key: Tensor,
-            value: Tensor,
-            segments: Segments,
-            *,
-            scale: float,
-            softcap: float | None = None,
-            sink: Tensor | None = None,
-        ) -> Attended:
-            parts = kernel_parts(query, key, value, hidden, spans, scale=scale, softcap=softcap)
-            return merged(parts, segments, sink=sink)
-
-        return read
+        return KernelReader(spans=spans_of(layout, (~hidden[:, 0]).any(1)), hidden=hidden, kernel=kernel_parts)
 
     return Backend("triton", reader)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelReader:
+    """The kernel over keys of a known layout; a value, so that its tables can be exchanged under a captured forward."""
+
+    spans: Spans
+    hidden: Tensor
+    """(batch, 1, row, key) bool."""
+    kernel: Callable[..., Parts]
+    """`kernel_parts`."""
+
+    def __call__(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        segments: Segments,
+        *,
+        scale: float,
+        softcap: float | None = None,
+        sink: Tensor | None = None,
+    ) -> Attended:
+        """See `Reader`."""
+        parts = self.kernel(query, key, value, self.hidden, self.spans, scale=scale, softcap=softcap)
+        return merged(parts, segments, sink=sink)
 
 
 def varlen_backend(kernel: Varlen = flash) -> Backend:

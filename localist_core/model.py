@@ -103,6 +103,7 @@ class LocalistForCausalLM(Qwen3PreTrainedModel, GenerationMixin):  # type: ignor
                 layer.input_layernorm = GroupedRMSNorm(config)
         self.kind_embedding = nn.Embedding(config.num_kinds, config.hidden_size)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self._writable: Tensor | None = None  # made on the device at first use: a copy to a GPU would stop it each time
         self.post_init()  # type: ignore[no-untyped-call]
 
     def embed(self, input_ids: Tensor, block_kinds: Tensor | None) -> Tensor:
@@ -110,8 +111,9 @@ class LocalistForCausalLM(Qwen3PreTrainedModel, GenerationMixin):  # type: ignor
         tokens = cast(Tensor, self.model.embed_tokens(input_ids))
         if block_kinds is None:
             return tokens
-        writable = subspaces(cast(LocalistConfig, self.config)).to(tokens)
-        return cast(Tensor, (tokens + self.kind_embedding(block_kinds)) * writable[block_kinds])
+        if self._writable is None or self._writable.device != tokens.device or self._writable.dtype != tokens.dtype:
+            self._writable = subspaces(cast(LocalistConfig, self.config)).to(tokens)
+        return cast(Tensor, (tokens + self.kind_embedding(block_kinds)) * self._writable[block_kinds])
 
     def forward(
         self,

@@ -109,6 +109,8 @@ class Plan:
     """What attends for the decision rows."""
     sights: dict[int, Sight] = field(default_factory=dict)
     """Cache of the attention function: what each kind of layer sees."""
+    held: tuple[Sight, ...] = ()
+    """What each kind of layer sees where that was made beforehand, in the order in which they ask; () = it was not."""
     is_even: bool = False
     """Whether there is a prefix, and every batch entry has all of it behind it."""
     prefix: Sequence[tuple[Tensor, Tensor]] = ()

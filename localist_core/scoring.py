@@ -15,6 +15,7 @@ from localist_core.beginnings import CAPACITY_BYTES, Beginnings, KeyValues, Read
 from localist_core.choice import probabilities
 from localist_core.core import Request
 from localist_core.errors import NumericsError
+from localist_core.graphs import Graphs, capture
 from localist_core.plan import Plan, plan_of
 from localist_core.readout import Readout, readout_of
 from localist_core.row import Row
@@ -70,6 +71,7 @@ class Scorer:
         fingerprint: str,
         prefix_bytes: int = CAPACITY_BYTES,
         backend: Backend = PACKED,
+        graphs: bool = False,
     ) -> None:
         """Take a model that the probe has accepted.
 
@@ -80,6 +82,7 @@ class Scorer:
             fingerprint: of the model.
             prefix_bytes: see `Beginnings`.
             backend: what attends for the decision rows.
+            graphs: whether forwards are replayed as CUDA graphs.
         """
         self._model = model
         self._backend = backend
@@ -91,6 +94,7 @@ class Scorer:
         vocabulary = int(model.config.get_text_config().vocab_size)
         self._samples = sample_rows(vocabulary)
         self._readout = self._tried_readout()
+        self.graphs = Graphs(self._readout.states, capture=capture) if graphs else None
         self._fingerprint, self._prefix_bytes = fingerprint, prefix_bytes
         self.beginnings = self._no_beginnings()
 
@@ -142,7 +146,7 @@ class Scorer:
         return readout_of(self._model, self._plan(self._samples[:1], ()))
 
     def _forward(self, rows: Sequence[Row], plan: Plan) -> list[Scored]:
-        states = self._readout.states(plan)
+        states = self._readout.states(plan) if self.graphs is None else self.graphs.run(plan)
         measured = plan.measured
         seen = seen_of(measured)
         return [

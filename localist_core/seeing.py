@@ -6,6 +6,7 @@ Layers differ by their pattern (causal, or a window too) and by the keys that th
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol
 
 import torch
@@ -71,6 +72,10 @@ def sight_of(plan: Plan, pattern: Pattern, *, is_apart: bool) -> Sight:
     known = plan.sights.get(id(pattern))
     if known is not None:
         return known
+    if plan.held:
+        held = replace(plan.held[len(plan.sights)], pattern=pattern)
+        plan.sights[id(pattern)] = held
+        return held
     row_positions = plan.positions.gather(1, plan.rows)
     seen = plan.seen.gather(2, plan.rows[:, None, :, None].expand(-1, -1, -1, plan.seen.shape[-1]))
     allowed = pattern.allows(row_positions, plan.key_positions)

@@ -24,7 +24,7 @@ from localist_core.citing import Citer, masses_at_options
 from localist_core.core import Capabilities, Choice, Request, check_capable, check_knock_out, choice_of, gathered
 from localist_core.dial import Dial
 from localist_core.encoding import Encoding
-from localist_core.errors import EncodingError, NumericsError, OverloadError
+from localist_core.errors import EncodingError, NumericsError, OverloadError, RequestError
 from localist_core.loading import SHIPPED, Dtype, device_of, dtype_on, fingerprint, load, own_config
 from localist_core.probe import probe
 from localist_core.row import Row
@@ -54,6 +54,7 @@ class SharedCore:
         chosen: Chosen | None = None,
         prefix_bytes: int = CAPACITY_BYTES,
         checks: bool = True,
+        graphs: bool = False,
     ) -> None:
         """Take over a model; it then belongs to this core.
 
@@ -64,6 +65,7 @@ class SharedCore:
             chosen: what attends for the decision rows; None = what suits the model's device.
             prefix_bytes: most bytes of beginnings of prompts that are kept; 0 reads every prompt whole.
             checks: whether to try that a row alone is the row in a batch (see selfcheck.py), at the price of 16 rows.
+            graphs: whether forwards are replayed as CUDA graphs (see graphs.py).
 
         Raises:
             UnsupportedModelError: its attention cannot be steered and measured.
@@ -90,6 +92,7 @@ class SharedCore:
             fingerprint=identity,
             prefix_bytes=prefix_bytes,
             backend=backend,
+            graphs=graphs,
         )
         self._citer = self._citer_of(model)
         self._writer: Writer | None = None
@@ -118,6 +121,7 @@ class SharedCore:
         backend: str = "auto",
         temperature: float = 1.0,
         checks: bool = True,
+        graphs: bool = False,
     ) -> SharedCore:
         """Load a model from a local directory; nothing is downloaded.
 
@@ -129,14 +133,17 @@ class SharedCore:
             backend: what attends for the decision rows: `auto` (see `backend.choose`), `packed`, `triton` or `varlen`.
             temperature: of attention in all layers, see `temperature.py`; 1 = as trained.
             checks: see `__init__`.
+            graphs: see `__init__`; on CUDA only, and not tried on a GPU yet.
 
         Raises:
             ModelMissingError: no complete model and tokenizer in the directory.
             UnsupportedModelError: no causal language model, or its attention cannot be steered and measured, or the
                 back end does not work there, or its temperature cannot be changed.
-            RequestError: no such device, back end or temperature.
+            RequestError: no such device, back end or temperature; or graphs without CUDA.
         """
         place = device_of(device)
+        if graphs and place.type != "cuda":
+            raise RequestError(f"expected a CUDA device for graphs, got `{place}`; leave graphs out")
         torch.set_num_threads(threads)
         directory = SHIPPED if path is None else Path(path)
         model, tokenizer = load(directory, dtype_on(place, dtype))
@@ -144,7 +151,9 @@ class SharedCore:
             heat(model, temperature)
         name = "localist-small" if path is None else directory.resolve().name
         cast(torch.nn.Module, model).to(place)
-        return cls(model, tokenizer, name=name, chosen=choose(place, model.dtype, backend), checks=checks)
+        return cls(
+            model, tokenizer, name=name, chosen=choose(place, model.dtype, backend), checks=checks, graphs=graphs
+        )
 
     @property
     def model(self) -> PreTrainedModel:

@@ -104,17 +104,22 @@ class Bench:
 
     def ticks(self, num: int) -> Table:
         """Whole decisions, from requests to choices, prefix shared."""
-        table = columns("ticks", "agents", "decisions/s", "median ms", "p99 ms", "target", "% of roofline", "target")
-        self.model.set_attn_implementation("sdpa")
-        core = SharedCore(self.model, tiny.tokenizer(), name="random", chosen=Chosen(self.backend))
+        table = columns(
+            "ticks", "graphs", "agents", "decisions/s", "median ms", "p99 ms", "target", "% of roofline", "target"
+        )
         machine = machine_named(torch.cuda.get_device_name())
-        for agents in (1, 8, 64):
+        for graphs, agents in ((g, n) for g in (False, True) for n in (1, 8, 64)):
+            self.model.set_attn_implementation("sdpa")
+            core = SharedCore(
+                self.model, tiny.tokenizer(), name="random", chosen=Chosen(self.backend), checks=False, graphs=graphs
+            )
             asked = [request(n) for n in range(agents)]
             times = [seconds(partial(core.decide, asked)) for _ in range(num + 5)][5:]
             tick = Tick(agents=agents, fed=PRIVATE + 20, shared=SHARED, scored=8)
             median = statistics.median(times)
             share = "-" if machine is None else f"{100 * least_s(QWEN3_0_6B, tick, machine) / median:.1f}"
             table.add_row(
+                "yes" if graphs else "no",
                 str(agents),
                 f"{agents / median:.0f}",
                 f"{1e3 * median:.1f}",

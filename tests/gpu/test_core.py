@@ -74,3 +74,16 @@ def test_memory_does_not_grow_from_batch_to_batch(tmp_path) -> None:
     for _ in range(20):
         core.decide(requests)
     assert torch.cuda.memory_allocated() <= before
+
+
+def test_replayed_forwards_decide_as_those_that_run(tmp_path) -> None:
+    directory = tiny.save("llama", tmp_path)
+    replayed, running = (SharedCore.load(directory, device=DEVICE, graphs=graphs) for graphs in (True, False))
+    for number in range(6):
+        requests = [tiny.request(0.1 * (n + 1), observation=f"gap is {number + n}") for n in range(4)]
+        for ours, theirs in zip(replayed.decide(requests), running.decide(requests), strict=True):
+            assert ours.probabilities == pytest.approx(theirs.probabilities, abs=1e-6)
+            assert ours.trace == theirs.trace
+    graphs = replayed._scorer.graphs
+    assert graphs.failure == ""
+    assert graphs.replayed >= 4
