@@ -7,6 +7,7 @@ exponent and with a stated number of digits, no fields beyond the declared ones.
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -27,7 +28,9 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A string of so many characters (code points), without control characters but those that have an escape."""
+    """A string of so many characters (code points), all of which JSON writes as they are: no quotes, no backslashes, no
+    control characters.
+    """
 
     least: int
     most: int | None
@@ -110,9 +113,7 @@ def accepts(shape: Shape, value: object, definitions: Definitions) -> bool:
             is_number = isinstance(value, int | Decimal) and not isinstance(value, bool)
             return is_number and _is_between(Decimal(value), shape)  # type: ignore[arg-type]  # is_number says so
         case Text():
-            return isinstance(value, str) and shape.least <= len(value) <= (
-                len(value) if shape.most is None else shape.most
-            )
+            return isinstance(value, str) and _accepts_text(shape, value)
         case Pattern():
             return isinstance(value, str) and shape.matches(value)
         case Fixed():
@@ -208,6 +209,11 @@ def is_finite(shape: Shape, names: frozenset[str]) -> bool:
 def _is_between(value: Decimal, shape: Number) -> bool:
     scaled = value.scaleb(shape.decimals)
     return scaled == scaled.to_integral_value() and shape.low <= scaled <= shape.high
+
+
+def _accepts_text(shape: Text, value: str) -> bool:
+    is_plain = not any(character in '"\\' or unicodedata.category(character) in ("Cc", "Cs") for character in value)
+    return is_plain and shape.least <= len(value) <= (len(value) if shape.most is None else shape.most)
 
 
 def _accepts_items(shape: Items, values: list[object], definitions: Definitions) -> bool:

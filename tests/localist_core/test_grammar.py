@@ -174,7 +174,7 @@ def test_length_holds_where_tokens_cross_the_end_of_the_string(json_level, most)
         assert text is None or most // 2 <= len(json.loads(text)["v"]) <= most
 
 
-@pytest.mark.parametrize("inside", ["\n", "\x00", "\x1f", '"', "\\", "\\u0041", "\\x"])
+@pytest.mark.parametrize("inside", ["\n", "\x00", "\x1f", "\x7f", '"', "\\", "\\u0041", "\\n"])
 def test_string_that_json_must_escape_is_no_text(byte_level, inside) -> None:
     assert not schemas.is_text(byte_level, schema_of(field("string")), f'{{"v":"{inside}"}}')
 

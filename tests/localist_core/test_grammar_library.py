@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 import xgrammar
 
+from localist_core.ebnf import CHARACTERS
 from localist_core.errors import SchemaError
 from localist_core.schema import schema_of
 
@@ -81,3 +82,15 @@ def test_same_schema_is_refused_here(name) -> None:
     schema, _ = DROPPED[name]
     with pytest.raises(SchemaError):
         schema_of({"type": "object", "properties": {"v": schema}, "required": ["v"], "$defs": schema.get("$defs", {})})
+
+
+def test_count_of_the_library_still_allows_tokens_that_it_refuses() -> None:
+    """Why counts are written in chunks: below the least count a token that ends the string is allowed all the same."""
+    words = [b"a", b'"', b'a"', b"</s>"]
+    compiler = xgrammar.GrammarCompiler(xgrammar.TokenizerInfo(words, stop_token_ids=[3]))
+    matcher = xgrammar.GrammarMatcher(compiler.compile_grammar(f'root ::= "\\"" {CHARACTERS}{{100,200}} "\\""'))
+    assert matcher.accept_token(1)
+    bits = xgrammar.allocate_token_bitmask(1, len(words))
+    matcher.fill_next_token_bitmask(bits)
+    assert int(bits[0, 0]) >> 2 & 1
+    assert not matcher.fork().accept_token(2)
