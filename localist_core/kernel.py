@@ -72,16 +72,17 @@ def kernel_parts(
     hidden = hidden.expand(batch, 1, rows, -1).contiguous()
     grid = (triton.cdiv(queries, tile), batch * kv_heads, parts)
     try:
-        _part[grid](
-            query, key, value, hidden.view(torch.uint8),
-            spans.starts, spans.ends, spans.firsts, spans.lasts,
-            outputs, L, inside, L_span,
-            *key.stride()[:3], *value.stride()[:3],
-            rows, kv_heads, heads // kv_heads, key.shape[2], parts, num_spans, width,
-            scale, 0.0 if softcap is None else softcap,
-            HAS_CAP=softcap is not None, IS_WIDE=query.device.type == "cpu", TILE=tile, KEYS=step, WIDTH=padded,
-            enable_fp_fusion=True,
-        )  # fmt: skip
+        with torch.cuda.device_of(query):  # type: ignore[no-untyped-call]
+            _part[grid](
+                query, key, value, hidden.view(torch.uint8),
+                spans.starts, spans.ends, spans.firsts, spans.lasts,
+                outputs, L, inside, L_span,
+                *key.stride()[:3], *value.stride()[:3],
+                rows, kv_heads, heads // kv_heads, key.shape[2], parts, num_spans, width,
+                scale, 0.0 if softcap is None else softcap,
+                HAS_CAP=softcap is not None, IS_WIDE=query.device.type == "cpu", TILE=tile, KEYS=step, WIDTH=padded,
+                enable_fp_fusion=True,
+            )  # fmt: skip
     except TritonError as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UnsupportedModelError(f"expected the triton kernel to run, got {reason}; use packed") from error

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -91,9 +91,14 @@ def spans_of(layout: Layout, taken: Tensor, *, chunk: int = CHUNK) -> Spans:
         taken: (batch, key) bool: the keys to cut up. Others, and padding, stand in no span.
         chunk: most keys of a span and of a part.
     """
-    is_taken = taken & layout.membership.any(-1)
-    blocks, groups = layout.membership.argmax(-1).where(is_taken, -1).tolist(), layout.groups.tolist()
-    runs = [_runs(of_key, group, chunk) for of_key, group in zip(blocks, groups, strict=True)]
+    numbers = torch.arange(1.0, layout.membership.shape[-1] + 1.0, device=taken.device)
+    blocks = ((layout.membership @ numbers) * taken).long().cpu() - 1
+    groups = layout.groups.tolist()
+    is_border = torch.nn.functional.pad(blocks[:, 1:] != blocks[:, :-1], (1, 1), value=True)
+    runs = [
+        _runs(border.nonzero()[:, 0].tolist(), of_key, group, chunk)
+        for border, of_key, group in zip(is_border, blocks.tolist(), groups, strict=True)
+    ]
     parts = [_parts(some, chunk) for some in runs]
     device, num_blocks = taken.device, layout.membership.shape[-1]
     group, start, end, block = _table(runs, 4, 8)
@@ -203,15 +208,20 @@ def joined(one: Parts, other: Parts) -> Parts:
     )
 
 
-def _runs(of_key: Sequence[int], group_of: Sequence[int], chunk: int) -> list[_Run]:
-    """The spans of one entry from the block of each of its keys; -1 = in none."""
+def _runs(borders: Sequence[int], of_key: Sequence[int], group_of: Sequence[int], chunk: int) -> list[_Run]:
+    """The spans of one entry.
+
+    Args:
+        borders: keys at which another block begins, and the number of keys.
+        of_key: the block of each key; -1 = in none.
+        group_of: the group of each key.
+        chunk: most keys of a span.
+    """
     found: list[_Run] = []
-    end = 0
-    for block, same in groupby(of_key):
-        start, end = end, end + sum(1 for _ in same)
-        if block >= 0:
+    for start, end in pairwise(borders):
+        if of_key[start] >= 0:
             pieces = range(start, end, chunk)
-            found += [_Run(group_of[start], piece, min(piece + chunk, end), block) for piece in pieces]
+            found += [_Run(group_of[start], piece, min(piece + chunk, end), of_key[start]) for piece in pieces]
     return sorted(found)
 
 
