@@ -5,7 +5,7 @@ Three strengths, of one factor W = W_Q[h,g] or W_K[h,g] (framework, section 4), 
 - **path threshold**: the smallest strength of a rising grid, each solved from the last one's solution, at which W is
   zero with its KKT residual met. Never below the block threshold; above it where the loss is not convex in W, because
   the solution that is not zero then lives on until it jumps.
-- **re-entry strength**: coming back down the grid from zero, the largest strength at which W is not zero any more.
+- **re-entry strength**: coming down the grid from zero, the largest strength at which W is not zero any more.
 Where everything is free to move (`free_path`), nothing fixes how they relate: they are reported as found.
 
 The loss is bilinear in W_Q and W_K. At a head that is zero in either as a whole, gradients vanish, or are those of an
@@ -141,13 +141,13 @@ def thresholds(
             if not factor.values.any() and residual <= MET:
                 path = strength
                 break
+        factor.values.zero_()  # where the path did not end there, re-entry is asked all the same
         reentry = None
-        if path is not None:
-            for strength in reversed([each for each in grid if each <= path]):
-                solve(factor, counted, strength)
-                if factor.values.any():
-                    reentry = strength
-                    break
+        for strength in reversed([each for each in grid if path is None or each <= path]):
+            solve(factor, counted, strength)
+            if factor.values.any():
+                reentry = strength
+                break
         return Thresholds(
             factor=factor.name,
             block=predicted,

@@ -101,7 +101,7 @@ def study(directory: Path, *, num_cases: int, num_factors: int, is_free: bool = 
         num_zero=count_zero(groups),
         worst_zero_residual=state.worst_zero_residual if state else None,
         frozen=frozen,
-        free=_free(model, chosen, data, config, [one.block for one in frozen]) if is_free else None,
+        free=free_paths(model, chosen, data, config, [one.block for one in frozen]) if is_free else None,
     )
 
 
@@ -133,7 +133,7 @@ def _drawn(factors: Sequence[Factor], evaluate: Evaluate, model: LocalistForCaus
             continue
 
 
-def _free(
+def free_paths(
     model: LocalistForCausalLM,
     chosen: Sequence[Factor],
     data: Sequence[Lesson],
