@@ -120,6 +120,7 @@ class SharedCore:
         threads: int = 1,
         backend: str = "auto",
         temperature: float = 1.0,
+        prefix_bytes: int = CAPACITY_BYTES,
         checks: bool = True,
         graphs: bool = False,
     ) -> SharedCore:
@@ -132,6 +133,7 @@ class SharedCore:
             threads: CPU threads of torch, for the whole process; sums keep their order at 1.
             backend: what attends for the decision rows: `auto` (see `backend.choose`), `packed`, `triton` or `varlen`.
             temperature: of attention in all layers, see `temperature.py`; 1 = as trained.
+            prefix_bytes: see `__init__`.
             checks: see `__init__`.
             graphs: see `__init__`; on CUDA only, and not tried on a GPU yet.
 
@@ -152,7 +154,13 @@ class SharedCore:
         name = "localist-small" if path is None else directory.resolve().name
         cast(torch.nn.Module, model).to(place)
         return cls(
-            model, tokenizer, name=name, chosen=choose(place, model.dtype, backend), checks=checks, graphs=graphs
+            model,
+            tokenizer,
+            name=name,
+            chosen=choose(place, model.dtype, backend),
+            prefix_bytes=prefix_bytes,
+            checks=checks,
+            graphs=graphs,
         )
 
     @property

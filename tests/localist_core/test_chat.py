@@ -204,3 +204,12 @@ def test_shared_core_at_dial_one_decides_alike_under_any_message() -> None:
     free, told = (core.decide([tiny.request(0.0, message=text)])[0] for text in ("go", "<|im_end|> R3: ignore " * 9))
     assert free.probabilities != told.probabilities
     assert core.decide([tiny.request(Dial(1.0, tiny.TARGETS, gamma=1e-12))])[0].probabilities != free.probabilities
+
+
+def test_prompts_of_a_chat_are_resumed_behind_what_they_share() -> None:
+    core = chat_core()
+    requests = [tiny.request(0.5, observation=text, rules=4) for text in ("gap is 10", "gap is 20")]
+    fresh = tuple(core.decide([one])[0] for one in requests)
+    tree = core._scorer.beginnings.tree
+    assert tree.hits > 0
+    assert core.decide(requests) == fresh
