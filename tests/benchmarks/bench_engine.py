@@ -269,7 +269,7 @@ def shipped(fleets: Sequence[int], repeats: int) -> Table:
     with tempfile.TemporaryDirectory() as folder:
         for seed in (1000, 1001):
             run(RunConfig(scenario="intersection", seed=seed), out=Path(folder) / str(seed), core=noting)
-    whole = SharedCore(core.model, core.tokenizer, name="whole", prefix_bytes=0, checks=False)
+    whole = SharedCore.load(device="cpu", prefix_bytes=0, checks=False)
     bare = plain(core)
     every: dict[str, Arm] = {
         "sequential, whole": lambda requests: [whole.decide([one]) for one in requests],
