@@ -57,7 +57,8 @@ class ThresholdStudy:
     num_zero: int
     """Groups that are exactly zero in the model."""
     worst_zero_residual: float | None
-    """Greatest KKT residual of a zero factor on these cases, as a share of strength * w_g; None without a penalty."""
+    """Greatest KKT residual of a zero factor on these cases, as a share of strength * w_g; None without a penalty. Few
+    cases have noisy gradients: what a run was judged by stands in its `sparsity.json`."""
     frozen: tuple[Thresholds, ...]
     """Each with everything else frozen."""
     free: tuple[FreePath, ...] | None

@@ -20,7 +20,7 @@ def print_study(found: ThresholdStudy) -> None:
 
 def rendered(found: ThresholdStudy) -> RenderableType:
     """The study for people."""
-    residual = "" if found.worst_zero_residual is None else f"; worst KKT residual {found.worst_zero_residual:.1%}"
+    residual = "" if found.worst_zero_residual is None else f"; worst KKT residual here {found.worst_zero_residual:.1%}"
     lines = [
         f"{found.model}: loss {found.loss:.4f} over {found.cases} cases",
         f"trained at strength {found.strength:g}; {found.num_zero} of {found.num_groups} groups zero{residual}",

@@ -110,7 +110,7 @@ def test_thresholds_are_told_as_tables_with_what_jumps() -> None:
     console = Console(record=True, width=120, file=io.StringIO())
     console.print(rendered(found))
     text = console.export_text()
-    for words in ("3 of 20 groups zero", "worst KKT residual 1.0%", "+1.0%", "5.0e-01 (!)", "as found", name):
+    for words in ("3 of 20 groups zero", "worst KKT residual here 1.0%", "+1.0%", "5.0e-01 (!)", "as found", name):
         assert words in text
     assert "within 5 % of the prediction: 1 of 2; jumps later: 1. Re-entry within 5 %: 1 of 2." in " ".join(
         text.split()
