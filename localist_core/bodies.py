@@ -22,8 +22,8 @@ def is_replaced(plan: Plan, call: Call) -> bool:
 def steer_bodies(output: Tensor, plan: Plan, call: Call, visible: Callable[[Body], Tensor]) -> None:
     """Put the steered rows of every body into the output, (batch, token, head, width).
 
-    Heads that are not steered keep theirs. Where one pass serves all heads, the rows before the first target come from
-    it as well, at a dial of 0.
+    Heads that are not steered keep theirs. Where one pass serves, the rows before the first target come from it as
+    well, at a dial of 0: the same but for rounding.
 
     Args:
         output: of the family's own attention, or zeros if `is_replaced`.
@@ -32,15 +32,15 @@ def steer_bodies(output: Tensor, plan: Plan, call: Call, visible: Callable[[Body
         visible: which keys the steered rows of a body see, (1, 1, row, key) bool.
     """
     for number, body in enumerate(plan.bodies):
-        has_heads, start = plan.dials[body.entry].heads is not None, body.steered
         if _has_one_pass(call):
-            own = _in_one_pass(number, body, plan, call)
-            own, start = (own[:, body.steered - body.first :], start) if has_heads else (own, body.first)
+            own, start = _in_one_pass(number, body, plan, call), body.first
         else:
-            own = _by_scores(body, plan, call, visible(body))
+            own, start = _by_scores(body, plan, call, visible(body)), body.steered
         rows = output[body.entry, start : body.stop]
         new = own.transpose(0, 1).to(rows.dtype)
-        rows.copy_(torch.where((call.floor[body.entry] > 0.0)[:, None], new, rows) if has_heads else new)
+        if plan.dials[body.entry].heads is not None:
+            new = torch.where((call.floor[body.entry] > 0.0)[:, None], new, rows)
+        rows.copy_(new)
 
 
 def _has_one_pass(call: Call) -> bool:

@@ -86,6 +86,8 @@ def one_pass(
         scale: factor on q.k.
         sink: (head,) extra logits without a key, neutral; None = none.
     """
+    # Torch's kernel does not check: without keys it reads what is not there.
+    assert all(run.end <= key.shape[1] for run in runs)
     query, key, value = query.float(), key.float(), value.float()
     heads, rows, _ = query.shape
     outputs = query.new_zeros((len(Group), heads, rows, value.shape[-1]))

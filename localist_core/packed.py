@@ -114,7 +114,7 @@ def sums(
         L[..., Group.REST].add_(bias)
         # A group that is visible sums to 1 or more, since its top does.
         weights = L.softmax(-1).div_(of_group.clamp(min=1.0))
-        output = _summed(exps.mul_(weights @ tokens_of), [part for _, part in parts], segments, heads)
+        output = _summed(exps * (weights @ tokens_of), [part for _, part in parts], segments, heads)
     return Sums(output=output, tops=tops, exps=total, weighted=weighted, bias=bias, of_block=of_block, num_heads=heads)
 
 

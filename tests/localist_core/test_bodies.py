@@ -12,7 +12,7 @@ from localist_core.choice import trie_of
 from localist_core.dial import Dial, Status
 from localist_core.encoding import Encoder
 from localist_core.errors import DialError, RequestError
-from localist_core.plan import Plan, plan_of
+from localist_core.plan import Plan, plan_of, prefix_of
 from localist_core.probe import run
 from localist_core.row import Row
 from localist_core.shared import SharedCore
@@ -97,6 +97,16 @@ def test_prompt_fed_in_parts_is_the_prompt_fed_whole(core) -> None:
         scored(core, first, cache)
         plan = planned(core, replace(row, cached=half), cached=first.ids.shape[1], side="left")
         torch.testing.assert_close(scored(core, plan, cache)[0, :rows], whole[0, :rows], atol=2e-4, rtol=1e-4)
+
+
+def test_prompt_behind_a_prefix_of_its_own_is_the_prompt_fed_whole(core) -> None:
+    """The prefix is never attended to apart: rows behind it are steered over its keys too."""
+    row = row_of(EVERY)
+    whole, half, rows = scored(core, planned(core, row)), row.encoding.decision_from - 6, row.num_decision_rows
+    first = planned(core, replace(row, until=half))
+    scored(core, first)
+    plan = planned(core, replace(row, cached=half), prefix=prefix_of(first, half))
+    torch.testing.assert_close(scored(core, plan)[0, :rows], whole[0, :rows], atol=2e-4, rtol=1e-4)
 
 
 def test_one_pass_and_scores_give_the_same() -> None:
