@@ -49,6 +49,8 @@ def probed(core: SharedCore) -> Table:
     table.add_row("", "logits at dial 0 against the stock model", f"{seen.logit_difference:.1e}")
     table.add_row("", "masses against eager attention", f"{seen.mass_difference:.1e}")
     table.add_row("", "decision when the text of a cut block changes", f"{seen.cut_difference:.1e}")
+    same = {True: "yes", False: f"no: {name.batch_difference}", None: "not tried"}[name.is_batch_invariant]
+    table.add_row("", "same bits alone as in a batch", same)
     return table
 
 
