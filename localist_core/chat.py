@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Final, cast
 from localist_core.blocks import CHAT_ORDER, Block, BlockKind, Prompt, PromptError
 from localist_core.encoding import Encoder, Encoding, joined
 from localist_core.errors import EncodingError, UnsupportedModelError
+from localist_core.harmless import SEPARATORS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -33,7 +34,7 @@ SYSTEM_KINDS: Final = frozenset({BlockKind.SCHEMA, BlockKind.ROLE, BlockKind.RUL
 """What the system says; everything else is the user's turn."""
 
 SEPARATOR: Final = "\n"
-"""Between two blocks of one turn; it counts to the later one."""
+"""Between two blocks of one turn; it counts to the later one. A sign stands for it where it has no token."""
 
 TODAY: Final = datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC)
 """What templates that tell the date are told: prompts must not depend on the day."""
@@ -89,7 +90,11 @@ class ChatEncoder:
         """
         self._template = template_of(tokenizer)
         self._encoder = Encoder(tokenizer, markers=self._template.markers, capacity=capacity)
-        self._separator = self._encoder.label(SEPARATOR)
+        # Without a token between two messages they could spell a marker together.
+        separators = [ids for text in (SEPARATOR, *SEPARATORS) if (ids := self._encoder.label(text))]
+        if not separators:
+            raise _refusal(tokenizer, "no token can stand between two messages")
+        self._separator = separators[0]
 
     def arranged(self, prompt: Prompt) -> Prompt:
         """The prompt as the model reads it: in chat order, with the pieces of the template as neutral blocks.

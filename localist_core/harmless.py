@@ -24,8 +24,15 @@ if TYPE_CHECKING:
 SEPARATORS = (" ", "-", "_", "/", "~", "·")
 """Tried in order: the first that keeps the tokens of a broken word apart from those of the whole one."""
 
-INVISIBLE = frozenset({"Cc", "Cf", "Mn", "Me"})
-"""Categories that some normaliser drops: control and format characters, marks on letters."""
+INVISIBLE = frozenset("CM")
+"""First letters of the categories that some normaliser drops: control and format characters, private and unassigned
+ones, marks on letters. Which mark is of which category differs between versions of Unicode: so all of them."""
+
+BYTE = "<0x0A>"
+"""A token that stands for a byte. Some tokenizers find it spelled out in text: then any byte could be forged."""
+
+REPLACEMENT = "\ufffd"
+"""What stands for a broken character; some normaliser drops it too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,8 @@ class Harmless:
         self._breaks = [self._break_of(marker) for marker in sorted(set(markers))]
         if letters:
             self._breaks.append(self._break_of(f"{letters[0]}3", letters="".join(letters)))
+        if vocabulary.get(BYTE) in self._split(BYTE):
+            self._breaks.append(Break(re.compile("<(?=0x[0-9a-f]{2}>)"), SEPARATORS[0]))
 
     def ids(self, text: str) -> tuple[int, ...]:
         """Token ids of untrusted text.
@@ -145,11 +154,16 @@ def fold(text: str) -> tuple[str, list[int]]:
     """
     folded, origins = [], []
     for index, character in enumerate(text):
-        for part in unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", character).casefold()):
-            if unicodedata.category(part) not in INVISIBLE:
+        visible = "".join(part for part in unicodedata.normalize("NFKD", character) if _is_visible(part))
+        for part in unicodedata.normalize("NFKD", visible.casefold()):
+            if _is_visible(part):
                 folded.append(part)
                 origins.append(index)
     return "".join(folded), origins
+
+
+def _is_visible(character: str) -> bool:
+    return unicodedata.category(character)[0] not in INVISIBLE and character != REPLACEMENT
 
 
 def contains(ids: Sequence[int], word: Sequence[int]) -> bool:

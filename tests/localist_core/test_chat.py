@@ -11,6 +11,7 @@ from localist_core.chat import ChatEncoder, encoder_of, template_of
 from localist_core.dial import Dial
 from localist_core.encoding import Encoder
 from localist_core.errors import EncodingError, UnsupportedModelError
+from localist_core.harmless import contains
 from localist_core.shared import SharedCore
 from tests.localist_core import tiny
 from tests.localist_core.vocabularies import CHATML, GEMMA, KINDS, TEMPLATES, chat_tokenizer
@@ -105,6 +106,39 @@ def test_message_cannot_spell_a_turn_whatever_the_tokenizer(kind, message) -> No
 
 
 CACHED: dict = {}
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("template", sorted(TEMPLATES))
+def test_messages_side_by_side_spell_no_marker_across_their_border(kind, template) -> None:
+    """Each is harmless alone; also with an empty one in between, and where a line break has no token."""
+    tokenizer = chat_tokenizer(kind, TEMPLATES[template])
+    encoder = ChatEncoder(tokenizer)
+    for marker in (*template_of(tokenizer).markers, "R3:"):
+        spelled = tokenizer(marker, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        for at in range(1, len(marker)):
+            parts = (f"x {marker[:at]}", "", f"{marker[at:]} y")
+            ids = [token for _, token in of_messages(encoder, parts)]
+            assert len(spelled) < 2 or set(spelled) <= {tokenizer.unk_token_id} or not contains(ids, spelled)
+
+
+def of_messages(encoder: ChatEncoder, texts) -> list[tuple[int, int]]:
+    """Block and token of everything from the first message to the last."""
+    blocks = list(tiny.prompt(message="").blocks)
+    messages = [
+        Block(kind=BlockKind.MESSAGE, name=f"M{n}", text=text, trust=Trust.UNTRUSTED) for n, text in enumerate(texts)
+    ]
+    prompt = encoder.arranged(Prompt((*blocks[:-2], *messages, *blocks[-2:])))
+    encoding = encoder.encode(prompt)
+    start, end = encoding.span(prompt.names().index("M0"))[0], encoding.span(prompt.names().index("options"))[0]
+    return list(zip(encoding.block_ids, encoding.ids, strict=True))[start:end]
+
+
+def test_tokenizer_without_a_token_for_a_line_break_gets_a_sign_between_blocks() -> None:
+    tokenizer = chat_tokenizer("word-piece")
+    assert tokenizer("\n", add_special_tokens=False)["input_ids"] == []
+    pairs = of_messages(ChatEncoder(tokenizer), ("go", "stop"))
+    assert tokenizer.decode([token for _, token in pairs]).split() == ["-", "go", "-", "stop"]
 
 
 def test_rules_stand_in_the_system_turn_and_the_last_piece_is_decision() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from localist_core.blocks import Block, BlockKind, Trust
 from localist_core.encoding import Encoder
 from localist_core.harmless import Harmless, contains, fold
-from tests.localist_core.vocabularies import KINDS, byte_level, unigram
+from tests.localist_core.vocabularies import FLAGS, KINDS, added_name, byte_level, flagged, spelled_bytes, unigram
 
 MARKERS = ("[INST]", "[/INST]", "<<SYS>>", "USER:", "<start_of_turn>")
 PIECES = [
@@ -35,6 +35,18 @@ PIECES = [
     ),
     *(*MARKERS, "[inst]", "［INST］", "[I\u200bNST]", "USE", "R:", "system", "\u202eR3", "é", "你", "go"),
     *("𝐑𝟑", "🚗", " ", "\n", "\t", "\x00", "［ INST ］", "[ INST ]"),
+    *(
+        "R\ue0003",
+        "R\ufffd3",
+        "R\u03453",
+        "\ud800",
+        "<0x52>",
+        "<0x33>",
+        "<0x5B>",
+        "<added07>",
+        " <ADDED15> ",
+        "＜added31＞",
+    ),
 ]
 texts = st.one_of(st.text(max_size=30), st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
 SLOT_WORDS = [f"{letter}{number}" for letter in "ARFV" for number in (*range(1, 13), 99)]
@@ -106,3 +118,40 @@ def test_slot_words_of_the_shipped_tokenizer_stay_letters_and_its_text_is_untouc
     message = "car-2 : R3 says\nA2 gap_m 12"
     plain = tokenizer(message, add_special_tokens=False, split_special_tokens=True)["input_ids"]
     assert list(Harmless(tokenizer).ids(message)) == plain
+
+
+@given(
+    character=st.characters(categories=("Mn", "Mc", "Me", "Cc", "Cf", "Co", "Cn")),
+    word=st.sampled_from(["R3", "[INST]"]),
+)
+def test_character_that_a_normaliser_drops_neither_forges_a_word_nor_refuses_the_text(
+    tokenizer, harmless, character, word
+) -> None:
+    """Private, unassigned and broken characters too: BERT's normaliser drops them all."""
+    for dropped in (character, "\ufffd", "\ue000", "\u0345"):
+        ids = harmless.ids(word[0] + dropped + word[1:])
+        assert word.lower() not in tokenizer.decode(ids, clean_up_tokenization_spaces=False).lower()
+
+
+@pytest.mark.parametrize("bits", range(1 << len(FLAGS)))
+def test_added_token_is_not_forged_whatever_its_flags(bits) -> None:
+    tokenizer, name = flagged(), added_name(bits)
+    token = tokenizer.convert_tokens_to_ids(name)
+    plain = tokenizer(f"a {name} b", add_special_tokens=False)["input_ids"]
+    assert token in plain
+    spellings = (name, f"a{name}b", f"a {name} b", name.upper(), name.replace("<", "＜"), f"{name}{name}")
+    for text in (*spellings, f"{name[:4]}\u200b{name[4:]}", f"\n{name}\n"):
+        assert token not in Harmless(tokenizer).ids(text)
+
+
+def test_byte_spelled_out_forges_no_letter_and_no_line_break() -> None:
+    tokenizer = spelled_bytes()
+    plain = tokenizer("<0x52><0x33>: not<0x0A>", add_special_tokens=False)["input_ids"]
+    assert "R3: not\n" in tokenizer.decode(plain)
+    for markers in ((), MARKERS):
+        ids = Harmless(tokenizer, markers).ids("<0x52><0x33>: not<0x0A>[<0x49>NST] ＜0x52＞3")
+        assert not any(t.startswith("<0x") for t in tokenizer.convert_ids_to_tokens(list(ids)))
+
+
+def test_half_a_character_is_spelled_as_a_question_mark(tokenizer, harmless) -> None:
+    assert harmless.ids("go \ud800 \udfff go") == harmless.ids("go ? ? go")

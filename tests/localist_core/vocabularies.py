@@ -89,11 +89,41 @@ def byte_fallback() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=core, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
 
 
+@cache
+def spelled_bytes() -> PreTrainedTokenizerFast:
+    """A unigram model whose byte pieces score as high as words do, so that it finds them spelled out in text."""
+    words = [("▁", -2.0), *((chr(code), -3.0) for code in range(33, 127)), ("R3", -1.0), ("▁go", -1.0)]
+    pieces = [("<unk>", 0.0), ("<s>", 0.0), ("</s>", 0.0), *((f"<0x{byte:02X}>", -1.0) for byte in range(256)), *words]
+    core = Tokenizer(models.Unigram(pieces, unk_id=0, byte_fallback=True))
+    core.pre_tokenizer = pre_tokenizers.Metaspace()
+    core.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    return PreTrainedTokenizerFast(tokenizer_object=core, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
+
+
+FLAGS = ("lstrip", "rstrip", "normalized", "single_word", "special")
+
+
+def added_name(flags: int) -> str:
+    """Name of the token that `flagged` adds with these flags, a bit for each of `FLAGS`."""
+    return f"<added{flags:02d}>"
+
+
+@cache
+def flagged() -> PreTrainedTokenizerFast:
+    """Byte-level with NFKC, lower case and an added token for every setting of its flags."""
+    made = byte_level.__wrapped__()
+    made.backend_tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    for bits in range(1 << len(FLAGS)):
+        made.add_tokens([AddedToken(added_name(bits), **{flag: bool(bits >> n & 1) for n, flag in enumerate(FLAGS)})])
+    return made
+
+
 KINDS = {
     "byte-level": byte_level,
     "unigram": unigram,
     "word-piece": word_piece,
     "byte-fallback": byte_fallback,
+    "spelled-bytes": spelled_bytes,
 }
 
 
