@@ -103,6 +103,7 @@ def train(
             is_due = bool(examine) and (run.step % config.examine_steps == 0 or is_last)
             progress = run.progress(recent, run.examine(examine) if is_due else None)
             note(out / HISTORY, progress)
+            (out / TABLE).write_text(csv_of(rows_of(out / HISTORY)))
             report(progress)
             recent = Tally()
         if is_last:
@@ -230,8 +231,6 @@ class _Run:
             self.learner.trained.zero_grad()
         self.learner.save(out)
         (out / SETTINGS).write_text(json_of(self.config))
-        if (out / HISTORY).exists():
-            (out / TABLE).write_text(csv_of(rows_of(out / HISTORY)))
         (out / CHECKPOINT).unlink(missing_ok=True)
 
 

@@ -13,6 +13,7 @@ from localist_core import RequestError, SharedCore, UnsupportedModelError
 from localist_core.adapters import ADAPTER, KINDS, WEIGHTS, Adapter, addition, base_of
 from localist_core.attention import LEAN
 from localist_core.errors import ModelMissingError
+from localist_core.loading import load
 from localist_core.probe import probe
 from tests.localist_core import tiny
 
@@ -170,6 +171,17 @@ def test_saved_adapter_decides_as_it_did_and_an_empty_one_as_its_base(saved) -> 
     (empty,) = SharedCore.load(saved / "empty").decide([request])
     assert empty.probabilities == plain.probabilities
     assert len({SharedCore.load(saved / name).capabilities.fingerprint for name in ("base", "adapter", "empty")}) == 3
+
+
+def test_adapted_core_decides_alike_with_and_without_what_it_has_read_before(saved) -> None:
+    core = SharedCore.load(saved / "adapter")
+    first, second, other = (
+        core.decide([tiny.request(0.6, message=text)]) for text in ("car says", "go go", "car says")
+    )
+    assert first == other != second
+    whole = SharedCore(*load(saved / "adapter", torch.float32), name="adapter", prefix_bytes=0)
+    (alone,), (kept,) = whole.decide([tiny.request(0.6, message="car says")]), first
+    assert alone.probabilities == pytest.approx(kept.probabilities, abs=1e-6)
 
 
 def test_adapter_moves_with_its_base(saved, tmp_path) -> None:
