@@ -138,7 +138,8 @@ def attend(
     layer = int(getattr(module, "layer_idx", len(plan.passed)))
     if plan.keeps:
         plan.kept[layer] = (key, value)
-    is_apart = can_be_apart(plan, attention_mask, kwargs)
+    # Torch's kernel that gives log-sum-exps asks for equal widths.
+    is_apart = query.shape[-1] == value.shape[-1] and can_be_apart(plan, attention_mask, kwargs)
     if plan.prefix and not is_apart:
         key, value = (
             torch.cat([before.to(own).expand(len(own), -1, -1, -1), own], dim=2)

@@ -24,6 +24,20 @@ _EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size":
 _LOCAL_EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 2}
 _HEAD, _WINDOW = {"head_dim": 8}, {"sliding_window": 16}
 
+_LATENT = {
+    "num_key_value_heads": 4,
+    "q_lora_rank": 8,
+    "kv_lora_rank": 16,
+    "qk_rope_head_dim": 4,
+    "qk_nope_head_dim": 4,
+    "v_head_dim": 12,
+    "n_routed_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 16,
+    "n_group": 1,
+    "topk_group": 1,
+}
+
 PASSING: dict[str, dict[str, object]] = {
     "apertus": {},
     "arcee": {},
@@ -32,6 +46,8 @@ PASSING: dict[str, dict[str, object]] = {
     "cohere": {},
     "cohere2": _WINDOW,
     "ctrl": {**_OLD, "dff": 48},
+    "deepseek_v2": _LATENT,
+    "deepseek_v3": _LATENT,
     "ernie4_5": {},
     "exaone4": {**_HEAD, **_WINDOW},
     "glm": _HEAD,

@@ -16,7 +16,7 @@ from localist_core.plan import Plan, plan_of, prefix_of
 from localist_core.probe import run
 from localist_core.row import Row
 from localist_core.shared import SharedCore
-from tests.localist_core import tiny
+from tests.localist_core import more_families, tiny
 
 NEAR = frozenset({"R1", "R2"})
 FAMILIES = ("localist", "llama", "mistral", "gemma2", "gpt2", "gpt_oss")
@@ -123,6 +123,14 @@ def test_one_pass_and_scores_give_the_same() -> None:
     runs = [[sight.runs is not None for sight in plan.sights.values()] for plan in plans]
     assert runs == [[True], [False]]
     torch.testing.assert_close(ours, theirs, atol=2e-4, rtol=1e-4)
+
+
+def test_values_wider_than_keys_go_by_their_scores() -> None:
+    """Torch's kernel wants equal widths; DeepSeek's latent attention has others."""
+    model = more_families.model("deepseek_v3", **more_families.PASSING["deepseek_v3"])
+    core = SharedCore(model, tiny.tokenizer(), name="deepseek_v3")
+    (choice,) = core.decide([tiny.request(EVERY)])
+    assert min(after for _, after in choice.trace.layers) >= 0.9 - 1e-5
 
 
 def test_heads_that_are_not_steered_keep_their_bits(llama) -> None:
