@@ -181,8 +181,10 @@ def check(backend: Backend, device: torch.device, dtype: torch.dtype) -> None:
     """Compare a back end with `packed` on a small batch: two layouts, two dials, rows of their own sight.
 
     Raises:
-        UnsupportedModelError: masses or outputs differ.
+        UnsupportedModelError: masses or outputs differ; or another number format than it is made for.
     """
+    if dtype not in OUTPUT_TOLERANCE:
+        raise UnsupportedModelError(f"expected a model in float32, bfloat16 or float16, got `{dtype}`; use packed")
     segments = _probe_segments(device)
     generator = torch.Generator().manual_seed(0)
     query, key, value = (

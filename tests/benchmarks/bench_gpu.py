@@ -3,7 +3,8 @@
 A model of Qwen3-0.6B's shape with random weights, bfloat16. Parts, each a table with its target beside the figure:
 `prefill` and `decode` against the stock model on flash attention; `own`, the same decisions without dial and trace;
 `ticks`, whole decisions of 1, 8 and 64 agents with dials of their own, against the roofline; `memory`. Ratios are of
-medians, the two sides interleaved in one run. `--parts` chooses, `--backend` takes one back end.
+medians, the two sides interleaved in one run. `--parts` chooses, `--backend` takes one back end. `--parts host` needs
+no GPU: what a tick costs beside the model.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ from localist_core.attention import NAME
 from localist_core.backend import Backend, Chosen, choose
 from localist_core.choice import trie_of
 from localist_core.encoding import Encoding
-from localist_core.plan import NO_TRIE, Plan, Row, plan_of, step
+from localist_core.plan import Plan, plan_of, step
 from localist_core.probe import run
+from localist_core.row import NO_TRIE, Row
 from tests.benchmarks.roofline import QWEN3_0_6B, ModelShape, Tick, least_s, machine_named, percentile
 from tests.localist_core import tiny
 
@@ -44,23 +46,34 @@ SHARED, PRIVATE = 512, 64
 def main() -> int:
     """Measure and print; 2 without a CUDA device."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--parts", nargs="+", choices=(*PARTS, "host"), default=PARTS)
     parser.add_argument("--backend", choices=("auto", "packed", "triton", "varlen"), default="auto")
     parser.add_argument("--repeats", type=int, default=30)
     parser.add_argument("--ticks", type=int, default=200)
     arguments = parser.parse_args()
+    out = Console(file=sys.stdout, width=120)
+    if arguments.parts == ["host"]:
+        out.print(host(arguments.repeats))
+        return 0
     if not torch.cuda.is_available():
         sys.stderr.write("bench_gpu: expected a CUDA device, got none; run it on a machine with one\n")
         return 2
     device = torch.device("cuda")
     chosen = choose(device, torch.bfloat16, arguments.backend)
     bench = Bench(random_model(QWEN3_0_6B, device), chosen.backend, arguments.repeats)
-    out = Console(file=sys.stdout, width=120)
     out.print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, back end {chosen.backend.name}")
     for name, reason in chosen.refused:
         out.print(f"passed over: {name}: {reason}")
+    tables = {
+        "prefill": bench.prefill,
+        "decode": bench.decode,
+        "own": bench.own,
+        "ticks": partial(bench.ticks, arguments.ticks),
+        "memory": bench.memory,
+        "host": partial(host, arguments.repeats),
+    }
     for part in arguments.parts:
-        out.print(bench.ticks(arguments.ticks) if part == "ticks" else getattr(bench, part)())
+        out.print(tables[part]())
     return 0
 
 
@@ -181,6 +194,20 @@ class Bench:
         return statistics.median(one for one, _ in times), statistics.median(other for _, other in times)
 
 
+def host(repeats: int) -> Table:
+    """CPU time of a tick whose model is next to nothing, of one layer and width 16, on one thread of the CPU."""
+    table = columns("host", "agents", "CPU ms")
+    torch.set_num_threads(1)
+    shape = ModelShape(layers=1, width=16, heads=1, kv_heads=1, head_width=16, hidden=16, vocabulary=200)
+    model = random_model(shape, torch.device("cpu")).float()
+    core = SharedCore(model, tiny.tokenizer(), name="next to nothing", checks=False)
+    for agents in (1, 8, 64):
+        asked = [request(n) for n in range(agents)]
+        times = [cpu_seconds(partial(core.decide, asked)) for _ in range(repeats + 3)][3:]
+        table.add_row(str(agents), f"{1e3 * statistics.median(times):.1f}")
+    return table
+
+
 def behind(forward: Callable[[Plan, DynamicCache], object], plan: Plan, cache: DynamicCache) -> None:
     """A forward behind a cache, which it leaves as it was, so that every repeat reads the same keys."""
     forward(plan, cache)
@@ -260,6 +287,13 @@ def seconds(function: Callable[[], object]) -> float:
     function()
     torch.cuda.synchronize()
     return time.perf_counter() - started
+
+
+def cpu_seconds(function: Callable[[], object]) -> float:
+    """CPU time, which does not depend on what else the machine does."""
+    started = time.process_time()
+    function()
+    return time.process_time() - started
 
 
 def peak_bytes(function: Callable[[], object]) -> int:

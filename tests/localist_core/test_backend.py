@@ -66,6 +66,12 @@ def test_named_back_end_that_does_not_work_is_an_error() -> None:
         choose(CPU, torch.bfloat16, "varlen")
 
 
+def test_number_format_that_no_kernel_is_made_for_is_left_to_the_packed_back_end() -> None:
+    chosen = first_that_works([varlen(dense_varlen)], CPU, torch.float64)
+    assert chosen.backend == PACKED
+    assert "got `torch.float64`" in chosen.refused[0][1]
+
+
 def test_unknown_back_end_is_refused() -> None:
     with pytest.raises(RequestError, match="expected the back end auto, packed, triton, varlen, got `flex`"):
         choose(CPU, torch.float32, "flex")
