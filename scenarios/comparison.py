@@ -87,6 +87,7 @@ MEASURES: tuple[Measure, ...] = (
     ),
     ("perplexity, plain, dial 0", "", lambda p, q: p.at(0.0).perplexity),
     ("perplexity, localist, dial 0", "", lambda p, q: q.at(0.0).perplexity),
+    ("perplexity, plain: dial 1 / dial 0", "", lambda p, q: p.at(1.0).perplexity / p.at(0.0).perplexity),
     ("perplexity, localist: dial 1 / dial 0", "", lambda p, q: q.at(1.0).perplexity / q.at(0.0).perplexity),
     (
         "perplexity, localist: quintic dial 1 / dial 0",
