@@ -1,7 +1,7 @@
 """Prompts on which settings of a core are tried: held-out cases of the curriculum, or states of a scenario's rules.
 
 Four kinds of prompt, of which three are hard: distractors, no truth values, an injected rule. Everything is a function
-of a seed, and splits of other names share no case: what is chosen on one is reported on another.
+of a seed; splits of other names are drawn independently, so that what is chosen on one is reported on another.
 """
 
 from __future__ import annotations

@@ -129,8 +129,8 @@ def profile(
 
 
 def num_trials(num_groups: int) -> int:
-    """Trials of a profile at most, repeated ones counted once."""
-    return 1 + num_groups + len(sizes_up_to(num_groups)) - 1 + 3 + NUM_RANDOM + 1
+    """Trials of a profile at most."""
+    return 1 + num_groups + len(sizes_up_to(num_groups)) + 3 + NUM_RANDOM + 1
 
 
 def ranked(groups: Sequence[Heads], trials: Sequence[Trial], off: Trial) -> tuple[Ranked, ...]:

@@ -99,6 +99,8 @@ class Tuning:
     """The winner on all questions for choosing."""
     effects: tuple[Effect, ...]
     """Single factors, then pairs, each group by falling share."""
+    together: Mapping[tuple[object, object], float]
+    """Of the first of these pairs: its levels -> mean log-probability over the grid's first round."""
     sensitivity: tuple[Sensitivity, ...]
     reported: Mapping[str, Trial]
     """`dial 0`, `default` and `tuned` on the split for reporting."""
@@ -141,13 +143,17 @@ def tune(
         rounds.append((len(kept), upto))
         seen = upto
     winner = better(results, 1)[0]
+    values = {point: trial.nats for point, trial in first_round}
+    shares = effects(values, grid)
+    pair = next(effect.factors for effect in shares if len(effect.factors) == 2)
     whole = ledger.trial(core, choosing, winner.steering(heads))
     return Tuning(
         first_round=first_round,
         rounds=tuple(rounds),
         winner=winner,
         chosen_by=whole,
-        effects=effects({point: trial.nats for point, trial in first_round}, grid),
+        effects=shares,
+        together={(one, two): mean for (one, two), mean in means_over(values, grid, pair).items()},
         sensitivity=tuple(
             Sensitivity(factor=factor, level=level, trial=ledger.trial(core, choosing, near.steering(heads)))
             for factor, level, near in neighbours(winner, grid)
@@ -185,7 +191,8 @@ def effects(values: Mapping[Point, float], grid: Grid) -> tuple[Effect, ...]:
     mean = sum(values.values()) / len(values)
     whole = sum((value - mean) ** 2 for value in values.values()) / len(values)
     if whole == 0.0:
-        return tuple(Effect(factors=(factor,), share=0.0) for factor in FACTORS)
+        flat = [(factor,) for factor in FACTORS] + list(combinations(FACTORS, 2))
+        return tuple(Effect(factors=factors, share=0.0) for factors in flat)
     single = {factor: _variance_of_means(values, grid, (factor,)) / whole for factor in FACTORS}
     pairs = {
         pair: _variance_of_means(values, grid, pair) / whole - sum(single[factor] for factor in pair)
@@ -196,16 +203,23 @@ def effects(values: Mapping[Point, float], grid: Grid) -> tuple[Effect, ...]:
     return (*_falling(alone), *_falling(together))
 
 
+def means_over(values: Mapping[Point, float], grid: Grid, factors: Sequence[str]) -> dict[tuple[object, ...], float]:
+    """For each combination of these factors' levels the mean over all others."""
+    found: dict[tuple[object, ...], float] = {}
+    for levels in product(*(getattr(grid, factor) for factor in factors)):
+        own = [value for point, value in values.items() if levels_of(point, factors) == levels]
+        found[levels] = sum(own) / len(own)
+    return found
+
+
+def levels_of(point: Point, factors: Sequence[str]) -> tuple[object, ...]:
+    """The point's levels of these factors."""
+    return tuple(getattr(point, factor) for factor in factors)
+
+
 def _variance_of_means(values: Mapping[Point, float], grid: Grid, factors: Sequence[str]) -> float:
     mean = sum(values.values()) / len(values)
-    means = []
-    for levels in product(*(getattr(grid, factor) for factor in factors)):
-        own = [
-            value
-            for point, value in values.items()
-            if all(getattr(point, factor) == level for factor, level in zip(factors, levels, strict=True))
-        ]
-        means.append(sum(own) / len(own))
+    means = means_over(values, grid, factors).values()
     return sum((one - mean) ** 2 for one in means) / len(means)
 
 

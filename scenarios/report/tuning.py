@@ -39,6 +39,10 @@ def tuned_json(found: Tuned) -> dict[str, JsonValue]:
         "winner": _point_json(tuning.winner),
         "rounds": [{"points": points, "questions": seen} for points, seen in tuning.rounds],
         "effects": [{"factors": list(e.factors), "share": round(e.share, 6)} for e in tuning.effects],
+        "together": {
+            "factors": list(pair_of(tuning)),
+            "means": [[text_of(one), text_of(two), round(mean, 6)] for (one, two), mean in tuning.together.items()],
+        },
         "sensitivity": [
             {"factor": row.factor, "level": text_of(row.level), **figures(row.trial, tuning.chosen_by)}
             for row in tuning.sensitivity
@@ -78,6 +82,7 @@ def _parts(found: Tuned) -> Iterator[RenderableType]:
         yield table
     yield _sensitivity(found)
     yield _effects(tuning)
+    yield _together(tuning)
     choice = found.calibration
     yield Text(
         f"temperature of the choice: {choice.temperature:.2f} gives {choice.nats_after:.4f} nats instead of "
@@ -106,6 +111,23 @@ def _effects(tuning: Tuning) -> RenderableType:
         table.add_row(" x ".join(effect.factors), f"{100 * effect.share:.1f} %")
     rest = 1.0 - sum(effect.share for effect in tuning.effects)
     table.add_row("all else", f"{100 * max(0.0, rest):.1f} %")
+    return table
+
+
+def pair_of(tuning: Tuning) -> tuple[str, str]:
+    """The two factors with the largest share together."""
+    one, two = next(effect.factors for effect in tuning.effects if len(effect.factors) == 2)
+    return one, two
+
+
+def _together(tuning: Tuning) -> RenderableType:
+    """The two-way table of that pair."""
+    one, two = pair_of(tuning)
+    rows, columns = (list(dict.fromkeys(levels[place] for levels in tuning.together)) for place in (0, 1))
+    title = f"{one} (rows) x {two} (columns): mean log p over the whole grid"
+    table = compact("", *map(text_of, columns), title=title)
+    for row in rows:
+        table.add_row(text_of(row), *(f"{tuning.together[row, column]:.3f}" for column in columns))
     return table
 
 

@@ -64,6 +64,14 @@ def test_every_step_away_from_the_best_is_worse_or_equal_here() -> None:
     assert all(row.trial.nats <= found.chosen_by.nats for row in found.sensitivity)
 
 
+def test_two_way_table_holds_the_means_of_the_pair_that_matters_most() -> None:
+    found = tuned()
+    pair = next(effect.factors for effect in found.effects if len(effect.factors) == 2)
+    assert len(found.together) == math.prod(len(getattr(GRID, factor)) for factor in pair)
+    whole = sum(trial.nats for _, trial in found.first_round) / len(found.first_round)
+    assert sum(found.together.values()) / len(found.together) == pytest.approx(whole)
+
+
 def test_neighbours_differ_in_one_factor_and_are_other_settings() -> None:
     off = Point(rise=(0.0, 0.0, 0.0), kind="floor", gamma=0.0, targets=Resting.TRUSTED)
     assert {factor for factor, _, _ in neighbours(off, GRID)} == {"rise"}
