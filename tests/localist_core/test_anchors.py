@@ -126,6 +126,11 @@ def test_shared_word_names_one_block_at_most() -> None:
     assert found.information_bits == pytest.approx(information_bits([("R1",), ("R2",), ("R3",)], Noise()))
 
 
+def test_word_is_left_to_the_block_that_has_no_other() -> None:
+    blocks = [named(("if", 5.0, 1.0), ("R1", 1.0, 1.0)), named(("if", 1.0, 1.0))]
+    assert design(blocks, Terms(most=1)).anchors == (("R1",), ("if",))
+
+
 def test_word_is_taken_only_if_its_fidelity_is_worth_its_entropy() -> None:
     blocks = [named((f"R{n}", 1.0, 1.0), (f"A{n}", 0.5, 1.0), (f"F{n}", 0.001, 1.0)) for n in (1, 2)]
     found = design(blocks, Terms(bits_per_fidelity=10.0))
@@ -182,6 +187,17 @@ def test_choice_is_never_far_below_the_best_of_all_and_its_parts_add_up(blocks: 
     assert found.information_bits >= 0.5 * best - 1e-9
     assert found.information_bits == pytest.approx(sum(found.specific_bits) / len(blocks))
     check(found, terms)
+
+
+@given(small(), st.floats(0.0, 20.0))
+def test_block_that_refuses_a_word_is_content(blocks: list[Named], rate: float) -> None:
+    terms = Terms(noise=Noise(vocabulary=6), bits_per_fidelity=rate)
+    found = design(blocks, terms)
+    check(found, terms)
+    for steps in found.steps:
+        assert [step.is_taken for step in steps[:-1]] == [True] * (len(steps) - 1)
+        for step in steps[1:]:
+            assert step.is_taken == (step.fidelity * rate > step.entropy_bits)
 
 
 def check(found: Design, terms: Terms) -> None:
