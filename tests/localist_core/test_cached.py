@@ -302,3 +302,20 @@ def test_rows_that_contradict_the_cache_are_refused(llama) -> None:
         replace(row, cached=row.encoding.decision_from + 1, has_twin=True)
     with pytest.raises(RequestError, match=r"at most 0 \+ 4 cached tokens, got a row with 5"):
         planned(llama, [replace(row, cached=5)], cached=4)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_several_tokens_in_one_step_are_as_many_steps(core, side) -> None:
+    """Ragged: of the second entry only the first two of three places hold a token."""
+    rows, counts = ragged(), torch.tensor([3, 2])
+    tokens = torch.tensor([[11, 12, 13], [14, 15, 0]])
+    cache, plan = DynamicCache(), planned(core, rows, side=side)
+    scored(core, plan, cache)
+    logits = scored(core, step(plan, tokens, counts), cache)
+    for b, row in enumerate(rows):
+        for token in tokens[b, : counts[b]].tolist():
+            row = extended(row, token)
+        whole = scored(core, planned(core, [replace(row, cached=0)]))[0]
+        last = len(row.encoding.ids) - row.encoding.decision_from
+        expected = whole[last - int(counts[b]) : last]
+        torch.testing.assert_close(logits[b, : counts[b]], expected, atol=5e-4, rtol=1e-4)
