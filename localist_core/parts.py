@@ -137,7 +137,8 @@ def merged(parts: Parts, segments: Segments, *, sink: Tensor | None = None) -> A
     outputs = parts.outputs.masked_fill((weights == 0.0)[..., None], 0.0)
     token_entropy, inner_entropy = entropies_of((shifted - total).exp(), _inside(parts, L, sink))
     return Attended(
-        output=(weights[..., None, :] @ outputs)[..., 0, :],
+        # Products and sums of each row's own numbers: a matrix product on a GPU may depend on how many rows there are.
+        output=(weights[..., None] * outputs).sum(-2),
         raw=raw,
         steered=steered,
         raw_fidelity=_fidelity(L),
@@ -292,7 +293,7 @@ def _masses(parts: Parts, L: Tensor, bias: Tensor, sink: Tensor | None) -> Tenso
     """Mass of each block, the sink's last, under a bias of each group: (batch, head, row, block)."""
     total = (L + bias).logsumexp(-1, keepdim=True)
     of_span = (parts.L_span + _spread(bias, parts.span_groups) - total).exp()
-    masses = (of_span.flatten(1, 2) @ parts.blocks).reshape(*of_span.shape[:3], -1)
+    masses = (of_span[..., None] * parts.blocks[:, None, None]).sum(-2)
     if sink is None:
         return masses
     return torch.cat([masses, (sink.float()[None, :, None, None] - total).exp()], dim=-1)
