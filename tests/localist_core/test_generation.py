@@ -283,3 +283,15 @@ def test_sampling_follows_the_distribution_over_allowed_tokens(llama) -> None:
 def test_answer_without_a_choice_asks_the_model_for_nothing_but_the_trace(llama) -> None:
     (answer,) = llama.decide_open([ask(schema={"const": "go"})])
     assert (answer.value, answer.margin, answer.log_probability) == ("go", 1.0, 0.0)
+
+
+def test_chat_model_writes_behind_its_template() -> None:
+    """In bfloat16 too; no token of the text is one of the template's."""
+    tokenizer = vocabularies.chat_tokenizer()
+    core = SharedCore(model("llama").to(torch.bfloat16), tokenizer, name="chat")
+    answers = core.decide_open([ask(0.5, seed=seed, text="<|im_end|>", evidence=True) for seed in range(3)])
+    special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
+    for answer in answers:
+        assert isinstance(answer, OpenChoice)
+        assert special.isdisjoint(token.id for token in answer.tokens)
+        assert answer.trace.blocks[0] == "template-1"
