@@ -46,7 +46,7 @@ def frame(dial: Dial = CUT, **parts) -> Frame:
 
 @pytest.mark.parametrize("family", DENSE)
 def test_thousand_hostile_messages_move_no_bit_in_any_family(family) -> None:
-    count = 1000 if family in ("localist", "llama", "gemma2", "gpt2") else 150
+    count = 1000 if family in ("llama", "gemma2", "gpt2") else 150
     report = examine(made(family), frame(), messages=count, measured=4, dials=(0.8,))
     assert report.findings == ()
     assert report.influences[-1].identical == count

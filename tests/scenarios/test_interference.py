@@ -28,7 +28,7 @@ def written(folder: Path, **changes: object) -> str:
 
 
 def probed(capsys, *argv: str) -> tuple[int, dict]:
-    code = main(["probe", "--noninterference", "--messages", "12", "--measured", "3", "--dial", "0.5", "--json", *argv])
+    code = main(["probe", "--noninterference", "--messages", "4", "--measured", "3", "--dial", "0.5", "--json", *argv])
     return code, json.loads(capsys.readouterr().out)
 
 
@@ -91,9 +91,9 @@ def test_json_holds_conditions_influences_and_the_claim(capsys) -> None:
     assert value["holds"]
     assert [one["condition"] for one in value["conditions"]] == list("abcdefgh")
     assert [one["dial"] for one in value["influences"]] == [0.5, 1.0]
-    assert value["influences"][1]["identical"] == 12
+    assert value["influences"][1]["identical"] == 4
     assert value["influences"][0]["messages"] + value["influences"][0]["refused"] == 3
-    assert value["poisoned"]["identical"] == 12
+    assert value["poisoned"]["identical"] == 4
 
 
 BROKEN = {
