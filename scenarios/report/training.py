@@ -25,7 +25,7 @@ def line(progress: Progress) -> str:
     held_out = f"; held out: {_shares(progress.held_out)}" if progress.held_out else ""
     fidelity = "" if progress.raw_fidelity is None else f", raw fidelity {progress.raw_fidelity:.3f}"
     zeros = "" if progress.zero_groups is None else f"; {progress.zero_groups} of {progress.groups} groups zero"
-    done = 100 * progress.tokens / max(1, progress.total_tokens)
+    done = min(100.0, 100 * progress.tokens / max(1, progress.total_tokens))
     start = f"{done:5.1f} %  {progress.seconds:7.0f} s  loss {progress.loss:.4f}"
     return f"{start}; {seen}{zeros}{held_out}{fidelity}"
 
