@@ -14,6 +14,7 @@ from localist_core.choice import trie_of
 from localist_core.dial import Dial
 from localist_core.encoding import Encoder, Encoding
 from localist_core.errors import DialError, RequestError, UnsupportedModelError
+from localist_core.generation import WIDTH
 from localist_core.plan import Plan, plan_of, prefix_of, step
 from localist_core.probe import run
 from localist_core.row import Row
@@ -319,3 +320,29 @@ def test_several_tokens_in_one_step_are_as_many_steps(core, side) -> None:
         last = len(row.encoding.ids) - row.encoding.decision_from
         expected = whole[last - int(counts[b]) : last]
         torch.testing.assert_close(logits[b, : counts[b]], expected, atol=5e-4, rtol=1e-4)
+
+
+def decoded(core: SharedCore, rows: Sequence[Row], tokens: Tensor, width: int) -> Tensor:
+    """Logits of each token of each row, (token, row, vocabulary), decoded in steps of so many places for one token."""
+    cache, plan = DynamicCache(), planned(core, rows)
+    scored(core, plan, cache)
+    ones, logits = torch.ones(len(rows), dtype=torch.long), []
+    for token in tokens.T:
+        ids = torch.zeros(len(rows), width, dtype=torch.long)
+        ids[:, 0] = token
+        plan = step(plan, ids, ones)
+        logits.append(scored(core, plan, cache)[:, 0])
+    return torch.stack(logits)
+
+
+def test_row_alone_decodes_to_the_bits_of_the_batch_with_four_places_a_step(core) -> None:
+    values = (0.8, 0.0, 1.0, 0.3, 0.0, 0.95, 0.5, 0.2)
+    if core.capabilities.name in WINDOWED:
+        values = (0.0,) * 8  # the targets leave their tiny windows
+    rows = rows_of([Dial(value, NEAR) for value in values])
+    tokens = torch.arange(2, 2 + 8 * 6).view(8, 6)
+    whole = decoded(core, rows, tokens, WIDTH)
+    # An expert of a mixture sees the rows that are routed to it, which may be fewer than four.
+    most = 1e-4 if core.capabilities.name == "gpt_oss" else 0.0
+    for b, row in enumerate(rows):
+        torch.testing.assert_close(decoded(core, [row], tokens[b : b + 1], WIDTH)[:, 0], whole[:, b], atol=most, rtol=0)
