@@ -15,6 +15,7 @@ TRIALS = trials(("english",), (0,), is_smoke=True)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # two trainings start a process each, which imports torch
 def test_smoke_study_trains_examines_and_compares_and_does_nothing_twice(folder, tmp_path: Path, capsys) -> None:
     command = ["study", "--smoke", "--corpus", "english", "--seeds", "1", "--documents", str(folder), "--json"]
     assert main([*command, "--out", str(tmp_path), "--minutes", "0.000001"]) == Exit.INCONCLUSIVE
