@@ -146,6 +146,7 @@ def test_length_of_a_neighbours_message_that_changes_who_shares_a_forward_moves_
     core = made(family)
     cold = [made(family).scored([one])[0].logits for one in ASKED]
     other = SCHEMA.replace("A1", "A2")
+    core.decide([asked(Dial.off(), "go", schema=other)])
     shapes = set()
     for words in range(0, 40, 2):
         beside = [asked(Dial.off(), "go " * words, schema=schema, rules=1) for schema in (SCHEMA, other)]
