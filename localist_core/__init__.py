@@ -26,12 +26,12 @@ from localist_core.errors import (
     TextError,
     UnsupportedModelError,
 )
-from localist_core.open_choice import OpenAnswer, OpenChoice, OpenFailure, OpenRequest, Sampling, Token
-from localist_core.queue import Queue
 from localist_core.scripted import ScriptedCore
+from localist_core.serving.queue import Queue
+from localist_core.writing.open_choice import OpenAnswer, OpenChoice, OpenFailure, OpenRequest, Sampling, Token
 
 if TYPE_CHECKING:
-    from localist_core.shared import SharedCore
+    from localist_core.serving.shared import SharedCore
 
 __all__ = [
     "Block",
@@ -78,7 +78,7 @@ __all__ = [
 def __getattr__(name: str) -> type[SharedCore]:
     """Load torch only when the shared core is asked for."""
     if name == "SharedCore":
-        from localist_core.shared import SharedCore
+        from localist_core.serving.shared import SharedCore
 
         return SharedCore
     raise AttributeError(f"module `localist_core` has no attribute `{name}`")

@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from localist_core.slots import SLOTS as SLOTS
+from localist_core.prompting.slots import SLOTS as SLOTS
 
 PAD: Final = "<pad>"
 BOS: Final = "<s>"

@@ -15,13 +15,13 @@ from itertools import islice
 from pathlib import Path
 
 from localist_core.blocks import NEUTRAL_KINDS, PROMPT_ORDER
-from localist_core.chat import ChatEncoder, encoder_of
-from localist_core.encoding import Encoder
-from localist_core.lessons import Lesson
-from localist_core.loading import tokenizer_in
-from localist_core.penalty import Penalty
-from localist_core.train_config import TrainConfig, config_in
-from localist_core.training import Progress, checkpoint_in, train
+from localist_core.learning.lessons import Lesson
+from localist_core.learning.penalty import Penalty
+from localist_core.learning.train_config import TrainConfig, config_in
+from localist_core.learning.training import Progress, checkpoint_in, train
+from localist_core.prompting.chat import ChatEncoder, encoder_of
+from localist_core.prompting.encoding import Encoder
+from localist_core.serving.loading import tokenizer_in
 from scenarios.curriculum import Case, Difficulty, cases
 from scenarios.passages import Passages
 from scenarios.teach import EXAMINED_SEED

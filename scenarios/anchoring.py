@@ -12,8 +12,8 @@ from statistics import median
 
 from agents.deciding.lexicon import lexicon
 from localist_core import SharedCore
-from localist_core.anchors import Design, Terms, confusion_bits, design
-from localist_core.theory import temperatures_for
+from localist_core.proving.anchors import Design, Terms, confusion_bits, design
+from localist_core.proving.theory import temperatures_for
 from scenarios.asked import Split
 from scenarios.naming import NamingArm, drawn, naming_arms
 from scenarios.scenario import Role

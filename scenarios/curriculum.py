@@ -31,8 +31,8 @@ from agents.deciding.prompting import (
     resting_on,
 )
 from localist_core.blocks import NEUTRAL_KINDS, PROMPT_ORDER, Prompt
-from localist_core.encoding import Encoder
-from localist_core.lessons import Lesson
+from localist_core.learning.lessons import Lesson
+from localist_core.prompting.encoding import Encoder
 from localist_core.tokenizer import NO_RULE, SLOTS, load_tokenizer
 from scenarios.names import Names
 from symbolic import (

@@ -1,7 +1,7 @@
 """The dial curve of a model: entropy, fidelity, masses, perplexity, accuracy and compliance against the dial.
 
-One examination (`localist_core/examination.py`) for each dial value and depth exponent, on the same held-out lessons.
-`curve_files.py` writes it.
+One examination (`localist_core/learning/examination.py`) for each dial value and depth exponent, on the same held-out
+lessons. `curve_files.py` writes it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from localist_core.dial import DialKind
-from localist_core.examination import Examination, examination
-from localist_core.lessons import Lesson
+from localist_core.learning.examination import Examination, examination
+from localist_core.learning.lessons import Lesson
 from localist_core.model import LocalistForCausalLM
 
 VALUES = tuple(step / 10 for step in range(11))

@@ -8,9 +8,9 @@ from typing import Literal, cast
 
 import torch
 
-from localist_core.lessons import Lesson
-from localist_core.loading import SHIPPED, load
+from localist_core.learning.lessons import Lesson
 from localist_core.model import LocalistConfig, LocalistForCausalLM
+from localist_core.serving.loading import SHIPPED, load
 from scenarios import english, shares
 from scenarios.config import ConfigError
 

@@ -21,7 +21,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from localist_core.blocks import PROMPT_ORDER, BlockKind
-from localist_core.lessons import Lesson
+from localist_core.learning.lessons import Lesson
 from localist_core.tokenizer import BOS, PAD, load_tokenizer
 from scenarios.config import ConfigError
 from scenarios.prose import Paragraph, paragraphs

@@ -12,8 +12,8 @@ from agents.deciding.decide import Ladder, Situation, question
 from agents.deciding.lexicon import lexicon
 from agents.deciding.prompting import Message
 from localist_core import Block, BlockKind, CoreError, Dial, DialKind, Prompt, PromptError, Request, Trust
-from localist_core.conditions import Frame
 from localist_core.dial import Scope
+from localist_core.guarding.conditions import Frame
 from scenarios.config import ConfigError
 from scenarios.scenario import load
 

@@ -14,7 +14,7 @@ import torch
 
 from localist_core import BlockKind, Dial, Prompt, Request, SharedCore
 from localist_core.blocks import NEUTRAL_KINDS
-from localist_core.scoring import Scored, probabilities_of
+from localist_core.serving.scoring import Scored, probabilities_of
 from scenarios.asked import OFF, Asked, Split
 from scenarios.statistics import Bounds, bootstrap_difference
 from scenarios.wording import Head, rows_of_options, scored_in_chunks

@@ -13,8 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
-from localist_core.lessons import Lesson
-from localist_core.loading import tokenizer_in
+from localist_core.learning.lessons import Lesson
+from localist_core.serving.loading import tokenizer_in
 from scenarios.config import ConfigError
 from scenarios.english import BEFORE, CONTEXT, FIRST, LONGEST, OWN, SHORTEST
 

@@ -16,15 +16,15 @@ from pathlib import Path
 
 from transformers.utils import logging
 
-from localist_core.conditioning import Conditioning
-from localist_core.examination import examination
-from localist_core.lessons import Lesson
+from localist_core.learning.conditioning import Conditioning
+from localist_core.learning.examination import examination
+from localist_core.learning.lessons import Lesson
+from localist_core.learning.penalty import LocalistGroups, Penalty
+from localist_core.learning.sparsity import count_groups, count_zero
+from localist_core.learning.train_config import TrainConfig
+from localist_core.learning.training import CHECKPOINT, Progress, train
 from localist_core.model import LocalistForCausalLM
-from localist_core.penalty import LocalistGroups, Penalty
-from localist_core.sparsity import count_groups, count_zero
 from localist_core.tokenizer import build_tokenizer, load_tokenizer
-from localist_core.train_config import TrainConfig
-from localist_core.training import CHECKPOINT, Progress, train
 from scenarios.curriculum import Curriculum, Difficulty, cases, encoder_of, lesson
 from scenarios.names import TRAINED
 from scenarios.teach import EXAMINED_SEED, MERGES

@@ -10,7 +10,7 @@ from agents.recording.errors import TraceError
 from agents.recording.events import FLOAT_DIGITS, AttemptRecord
 from agents.recording.trace import Trace
 from localist_core import Block, BlockKind, Core, Dial, Prompt, PromptError, Request, Trust
-from localist_core.verify import Recomputed, recompute
+from localist_core.serving.verify import Recomputed, recompute
 from scenarios.config import ConfigError, RunConfig
 from scenarios.recorded import choice_of_record
 from scenarios.run import load_core

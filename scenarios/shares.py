@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from localist_core.blocks import PROMPT_ORDER, Block, BlockKind, Trust
-from localist_core.encoding import Encoder
-from localist_core.lessons import Lesson
+from localist_core.learning.lessons import Lesson
+from localist_core.prompting.encoding import Encoder
 from scenarios.curriculum import Case, Difficulty, cases, encoder_of, lesson, random_messages
 from scenarios.names import Names
 

@@ -19,11 +19,11 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from localist_core.conditioning import PLAIN, Conditioning
-from localist_core.lessons import LessonSource
+from localist_core.learning.conditioning import PLAIN, Conditioning
+from localist_core.learning.lessons import LessonSource
+from localist_core.learning.train_config import SETTINGS, TrainConfig, config_in
+from localist_core.learning.training import CHECKPOINT, train
 from localist_core.tokenizer import build_tokenizer, load_tokenizer
-from localist_core.train_config import SETTINGS, TrainConfig, config_in
-from localist_core.training import CHECKPOINT, train
 from scenarios import english, shares
 from scenarios.comparison import CONTROL, MEASURES, QUINTIC, Compared, Pair, figures
 from scenarios.config import ConfigError

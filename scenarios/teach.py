@@ -13,11 +13,11 @@ from itertools import islice
 from pathlib import Path
 
 from localist_core import BlockKind, Dial, Request, SharedCore
-from localist_core.lessons import Lesson
-from localist_core.pointer import Examined, PointerProfile, name_pointer, profile
+from localist_core.learning.lessons import Lesson
+from localist_core.learning.train_config import TrainConfig, config_in
+from localist_core.learning.training import Progress, checkpoint_in, train
+from localist_core.serving.pointer import Examined, PointerProfile, name_pointer, profile
 from localist_core.tokenizer import build_tokenizer, load_tokenizer
-from localist_core.train_config import TrainConfig, config_in
-from localist_core.training import Progress, checkpoint_in, train
 from scenarios.curriculum import Case, Curriculum, Difficulty, cases, encoder_of, lesson
 from scenarios.names import TRAINED
 

@@ -12,15 +12,13 @@ from statistics import median
 
 import torch
 
-from localist_core.attention import LEAN
-from localist_core.lessons import Lesson
-from localist_core.loading import load
-from localist_core.model import LocalistForCausalLM
-from localist_core.objective import accumulate
-from localist_core.optimisers import Optimisers
-from localist_core.penalty import LocalistGroups
-from localist_core.sparsity import count_groups, count_zero, sparsity_of
-from localist_core.thresholds import (
+from localist_core.attending.attention import LEAN
+from localist_core.learning.lessons import Lesson
+from localist_core.learning.objective import accumulate
+from localist_core.learning.optimisers import Optimisers
+from localist_core.learning.penalty import LocalistGroups
+from localist_core.learning.sparsity import count_groups, count_zero, sparsity_of
+from localist_core.learning.thresholds import (
     Evaluate,
     Factor,
     FreePath,
@@ -31,7 +29,9 @@ from localist_core.thresholds import (
     predicted_threshold,
     thresholds,
 )
-from localist_core.train_config import SETTINGS, TrainConfig, TrainingError, config_in
+from localist_core.learning.train_config import SETTINGS, TrainConfig, TrainingError, config_in
+from localist_core.model import LocalistForCausalLM
+from localist_core.serving.loading import load
 from scenarios.curriculum import Difficulty, cases, encoder_of, lesson
 
 DATA_SEED = 800_000_001

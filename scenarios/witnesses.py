@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
-from localist_core.bounds import Held, Seen, held
-from localist_core.laws import LAWS
-from localist_core.lessons import Lesson
+from localist_core.learning.lessons import Lesson
 from localist_core.model import LocalistForCausalLM
-from localist_core.witness import captured, seen_by
+from localist_core.proving.bounds import Held, Seen, held
+from localist_core.proving.laws import LAWS
+from localist_core.proving.witness import captured, seen_by
 
 
 def bounds_of(

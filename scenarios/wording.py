@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from localist_core import Block, BlockKind, CoreError, Dial, Prompt, Request, SharedCore
-from localist_core.anchors import Candidate, Named
 from localist_core.blocks import NEUTRAL_KINDS
-from localist_core.citing import option_rows
-from localist_core.pointer import Examined, profile
-from localist_core.scoring import Scored
+from localist_core.proving.anchors import Candidate, Named
+from localist_core.serving.citing import option_rows
+from localist_core.serving.pointer import Examined, profile
+from localist_core.serving.scoring import Scored
 from scenarios.asked import OFF, Asked, Split
 from scenarios.exam import CHUNK
 

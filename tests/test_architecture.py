@@ -32,7 +32,7 @@ CONFINED = {
     "lark": ("symbolic/parsing.py",),
     "networkx": ("symbolic/*.py", "agents/recording/*.py", "scenarios/*.py"),
     "triton": ("localist_core/*.py",),
-    "xgrammar": ("localist_core/grammar.py",),
+    "xgrammar": ("localist_core/writing/grammar.py",),
     "rich": ("scenarios/cli.py", "scenarios/report/*.py"),
 }
 """Foreign package -> the only files of ours that may import it."""
@@ -40,7 +40,7 @@ CONFINED = {
 ATTENTION_NAMES = frozenset(
     {"ALL_ATTENTION_FUNCTIONS", "AttentionInterface", "AttentionMaskInterface", "masking_utils"}
 )
-ATTENTION_FILE = "localist_core/attention.py"
+ATTENTION_FILE = "localist_core/attending/attention.py"
 
 
 def sources() -> list[Path]:

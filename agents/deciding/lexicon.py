@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from localist_core.slots import SLOTS
+from localist_core.prompting.slots import SLOTS
 from symbolic import FieldSpec, Kind, Line, RuleError, RuleSet, domain_of, lines, phrase
 
 

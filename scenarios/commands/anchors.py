@@ -35,7 +35,7 @@ def add(commands: Commands) -> None:
 
 def _anchors(arguments: argparse.Namespace) -> Exit:
     from localist_core import SharedCore
-    from localist_core.anchors import AnchorError, Noise, Terms
+    from localist_core.proving.anchors import AnchorError, Noise, Terms
     from scenarios.anchoring import anchoring
     from scenarios.asked import PromptKind, split
     from scenarios.report.anchors import anchors_json, anchors_report

@@ -75,7 +75,7 @@ def _seen(arguments: argparse.Namespace, core: SharedCore) -> Exit:
 
 
 def _interference(arguments: argparse.Namespace, core: SharedCore) -> Exit:
-    from localist_core.noninterference import DIALS, examine
+    from localist_core.guarding.noninterference import DIALS, examine
     from scenarios.layouts import layout_of
     from scenarios.report.interference import interference, interference_json
     from scenarios.report.progress import Steps

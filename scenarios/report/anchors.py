@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from localist_core import Capabilities
-from localist_core.anchors import Step
+from localist_core.proving.anchors import Step
 from scenarios.anchoring import Anchoring, RuleAnchor
 from scenarios.report.trials import compact
 

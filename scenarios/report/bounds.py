@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from localist_core.bounds import RELATIVE, Held
+from localist_core.proving.bounds import RELATIVE, Held
 
 
 def bounds_table(model: str, data: str, found: Sequence[Held]) -> RenderableType:

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from localist_core import Capabilities
-from localist_core.conditions import MEANINGS, Condition
-from localist_core.noninterference import Influence, Report
+from localist_core.guarding.conditions import MEANINGS, Condition
+from localist_core.guarding.noninterference import Influence, Report
 from scenarios.layouts import Layout
 
 COVERS: Final = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from localist_core.history import HISTORY, Row, rows_of
+from localist_core.learning.history import HISTORY, Row, rows_of
 from scenarios.config import ConfigError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from localist_core import SharedCore
-from localist_core.family import Family
+from localist_core.attending.family import Family
 from scenarios.report.table import number
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import JsonValue
 from rich.console import RenderableType
 
-from localist_core.history import Progress
+from localist_core.learning.history import Progress
 from scenarios.config import ConfigError
 from scenarios.recipes import Trained
 from scenarios.report.trials import compact

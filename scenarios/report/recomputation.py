@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from localist_core.verify import Recomputed
+from localist_core.serving.verify import Recomputed
 from scenarios.recompute import Place, Recomputation
 
 SHOWN = 10

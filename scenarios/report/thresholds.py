@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from localist_core.thresholds import MET, FreePath, Thresholds
+from localist_core.learning.thresholds import MET, FreePath, Thresholds
 from scenarios.report.table import print_rich
 from scenarios.threshold_study import ThresholdStudy
 

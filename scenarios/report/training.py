@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from localist_core.training import Progress
+from localist_core.learning.training import Progress
 
 
 class TrainingReport:

@@ -22,16 +22,16 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AutoModelForCausalLM, DynamicCache, LlamaConfig, PreTrainedModel
 
-from localist_core.attention import NAME
+from localist_core.attending.attention import NAME
+from localist_core.attending.one_pass import dense, one_pass, runs_of
+from localist_core.attending.plan import Plan, plan_of, step
+from localist_core.attending.probe import run
+from localist_core.attending.row import Row
+from localist_core.attending.segments import Group, Segments, rest_bias
+from localist_core.attending.trace import seen_of
 from localist_core.blocks import Block, BlockKind, Prompt
 from localist_core.dial import Dial, Scope
-from localist_core.encoding import Encoding
-from localist_core.one_pass import dense, one_pass, runs_of
-from localist_core.plan import Plan, plan_of, step
-from localist_core.probe import run
-from localist_core.row import Row
-from localist_core.segments import Group, Segments, rest_bias
-from localist_core.trace import seen_of
+from localist_core.prompting.encoding import Encoding
 
 LENGTHS = (256, 1024, 2048)
 DECISION_ROWS = 16

@@ -40,9 +40,9 @@ from transformers.generation.configuration_utils import ContinuousBatchingConfig
 from transformers.utils import logging
 
 from localist_core import Block, BlockKind, Choice, Core, Dial, Prompt, Request, SharedCore, Trust
-from localist_core.cascade import cascaded
-from localist_core.readout import decoded
-from localist_core.scoring import probabilities_of
+from localist_core.attending.cascade import cascaded
+from localist_core.serving.readout import decoded
+from localist_core.serving.scoring import probabilities_of
 from scenarios.config import CoreConfig, RunConfig
 from scenarios.run import load_core, run
 

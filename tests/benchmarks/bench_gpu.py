@@ -25,13 +25,13 @@ from torch import Tensor
 from transformers import DynamicCache, Qwen3Config, Qwen3ForCausalLM
 
 from localist_core import Block, BlockKind, Dial, Prompt, Request, SharedCore
-from localist_core.attention import NAME
-from localist_core.backend import Backend, Chosen, choose
+from localist_core.attending.attention import NAME
+from localist_core.attending.backend import Backend, Chosen, choose
+from localist_core.attending.plan import Plan, plan_of, step
+from localist_core.attending.probe import run
+from localist_core.attending.row import NO_TRIE, Row
 from localist_core.choice import trie_of
-from localist_core.encoding import Encoding
-from localist_core.plan import Plan, plan_of, step
-from localist_core.probe import run
-from localist_core.row import NO_TRIE, Row
+from localist_core.prompting.encoding import Encoding
 from tests.benchmarks.roofline import QWEN3_0_6B, ModelShape, Tick, least_s, machine_named, percentile
 from tests.localist_core import tiny
 

@@ -24,9 +24,9 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast
 
 from localist_core import Block, BlockKind, Dial, OpenChoice, OpenRequest, Prompt, Request, Sampling, SharedCore
-from localist_core.generation import Writer
-from localist_core.grammar import Grammars
-from localist_core.schema import Schema, schema_of
+from localist_core.writing.generation import Writer
+from localist_core.writing.grammar import Grammars
+from localist_core.writing.schema import Schema, schema_of
 
 VOCABULARY = 4096
 ROOT = Path(__file__).parents[2]

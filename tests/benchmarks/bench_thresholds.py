@@ -18,15 +18,15 @@ import torch
 from rich.console import Console
 from transformers import AutoModelForCausalLM
 
-from localist_core.attention import LEAN
-from localist_core.objective import accumulate
-from localist_core.penalty import LocalistGroups, Penalty
-from localist_core.thresholds import Factor, factors_of, predicted_threshold, thresholds
-from localist_core.training import train
+from localist_core.attending.attention import LEAN
+from localist_core.learning.objective import accumulate
+from localist_core.learning.penalty import LocalistGroups, Penalty
+from localist_core.learning.thresholds import Factor, factors_of, predicted_threshold, thresholds
+from localist_core.learning.training import train
 from scenarios.report.thresholds import rendered
 from scenarios.threshold_study import ThresholdStudy, free_paths
+from tests.localist_core.learning.test_training import thread
 from tests.localist_core.lessons import TINY, Recital, tokenizer
-from tests.localist_core.test_training import thread
 
 CONFIG = replace(TINY, tokens=4_000, dialled=0.0, penalty=Penalty(strength=0.005, lr=1.0))
 LEAST = 1e-4

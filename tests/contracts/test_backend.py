@@ -9,13 +9,13 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from localist_core.backend import PACKED, Backend, triton_backend, varlen_backend
-from localist_core.packed import attended_of
-from localist_core.reference import reference
-from localist_core.segments import Attended, Group, Segments, layout_of
+from localist_core.attending.backend import PACKED, Backend, triton_backend, varlen_backend
+from localist_core.attending.packed import attended_of
+from localist_core.attending.reference import reference
+from localist_core.attending.segments import Attended, Group, Segments, layout_of
+from tests.localist_core.attending.test_segments import at, case
 from tests.localist_core.planned import prompt_case
 from tests.localist_core.sequences import dense_varlen
-from tests.localist_core.test_segments import at, case
 
 pytest.importorskip("triton", reason="triton is not installed; it comes with torch for CUDA, or with xgrammar")
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from localist_core import Core, CoreError, Dial, DialError, RequestError, ScriptedCore, SharedCore
-from localist_core.loading import SHIPPED
+from localist_core.serving.loading import SHIPPED
 from tests.localist_core import tiny
 
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from localist_core.backend import PACKED, Backend, Chosen, choose, triton_backend, varlen_backend
-from localist_core.packed import attended_of
-from localist_core.reference import reference
-from localist_core.segments import Attended, Group, Segments, layout_of
+from localist_core.attending.backend import PACKED, Backend, Chosen, choose, triton_backend, varlen_backend
+from localist_core.attending.packed import attended_of
+from localist_core.attending.reference import reference
+from localist_core.attending.segments import Attended, Group, Segments, layout_of
 
 pytestmark = pytest.mark.gpu
 DEVICE = "cuda"
@@ -132,7 +132,7 @@ def test_row_of_a_ragged_batch_is_the_row_alone_bit_for_bit(name, batch) -> None
 
 
 def test_kernel_is_compiled_once_whatever_layouts_and_dials() -> None:
-    from localist_core.kernel import num_compiled
+    from localist_core.attending.kernel import num_compiled
 
     backend = triton_backend()
     Batch((1000, 333)).attended(backend)

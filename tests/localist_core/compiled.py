@@ -13,7 +13,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from localist_core.kernel import _part, steps
+from localist_core.attending.kernel import _part, steps
 
 POINTERS = {"hidden": "*u8", **dict.fromkeys(("starts", "ends", "firsts", "lasts"), "*i32")}
 POINTERS |= dict.fromkeys(("outputs", "L", "inside", "L_span"), "*fp32")

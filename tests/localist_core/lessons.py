@@ -9,8 +9,8 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from localist_core.blocks import PROMPT_ORDER, BlockKind
-from localist_core.lessons import Lesson
-from localist_core.training import TrainConfig
+from localist_core.learning.lessons import Lesson
+from localist_core.learning.training import TrainConfig
 
 VOCAB = 32
 SCHEMA, RULE, MESSAGE, OPTIONS, ACT = (

@@ -6,14 +6,14 @@ from functools import cache
 
 import torch
 
+from localist_core.attending.plan import plan_of
+from localist_core.attending.row import Row
+from localist_core.attending.segments import Segments
 from localist_core.choice import trie_of
 from localist_core.dial import Dial
-from localist_core.encoding import Encoder
-from localist_core.plan import plan_of
-from localist_core.row import Row
-from localist_core.segments import Segments
+from localist_core.prompting.encoding import Encoder
 from tests.localist_core import tiny
-from tests.localist_core.test_segments import Case
+from tests.localist_core.attending.test_segments import Case
 
 WORDS = [(3, 4), (3, 5, 6), (7,), (3, 5, 9)]
 

@@ -13,8 +13,8 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers import models as models_
 from transformers import PreTrainedTokenizerFast
 
-from localist_core.grammar import Grammars
-from localist_core.schema import Schema
+from localist_core.writing.grammar import Grammars
+from localist_core.writing.schema import Schema
 from tests.localist_core import vocabularies
 
 SIZE = 448

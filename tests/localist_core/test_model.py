@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from localist_core.attention import LEAN
+from localist_core.attending.attention import LEAN
 from localist_core.blocks import PROMPT_ORDER
 from localist_core.model import LocalistConfig, LocalistForCausalLM, small_config, subspaces
 

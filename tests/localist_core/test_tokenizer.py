@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localist_core.blocks import Block, BlockKind, Trust
-from localist_core.encoding import Encoder
+from localist_core.prompting.encoding import Encoder
 from localist_core.tokenizer import PAIRS, SLOTS, build_tokenizer, load_tokenizer, special_words
 
 # Names that spell special words, so that sub-words are tempted to.

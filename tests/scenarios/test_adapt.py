@@ -13,20 +13,20 @@ import torch
 from safetensors.torch import load_file
 
 from localist_core import SharedCore
-from localist_core.adapters import WEIGHTS, weights_hash
-from localist_core.chat import encoder_of
-from localist_core.conditioning import Conditioning
 from localist_core.errors import UnsupportedModelError
-from localist_core.loading import tokenizer_in
-from localist_core.penalty import Penalty
-from localist_core.train_config import TrainConfig, TrainingError
-from localist_core.training import train
+from localist_core.learning.adapters import WEIGHTS, weights_hash
+from localist_core.learning.conditioning import Conditioning
+from localist_core.learning.penalty import Penalty
+from localist_core.learning.train_config import TrainConfig, TrainingError
+from localist_core.learning.training import train
+from localist_core.prompting.chat import encoder_of
+from localist_core.serving.loading import tokenizer_in
 from scenarios.adapt import AdaptingCurriculum, adapt, spoken
 from scenarios.cli import Exit, main
 from scenarios.curriculum import Difficulty, cases
 from scenarios.passages import Passages
 from tests.localist_core import tiny
-from tests.localist_core.test_training import thread
+from tests.localist_core.learning.test_training import thread
 
 SHORT = Difficulty(max_rules=1, messages=0.5)
 CONFIG = TrainConfig(

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from localist_core import BlockKind, Dial, SharedCore
-from localist_core.anchors import Terms
+from localist_core.proving.anchors import Terms
 from scenarios.anchoring import anchoring
 from scenarios.asked import OFF, PromptKind, split
 from scenarios.cli import main

@@ -11,7 +11,7 @@ from itertools import islice
 import pytest
 
 from agents.deciding.prompting import Grounding
-from localist_core.encoding import Encoder
+from localist_core.prompting.encoding import Encoder
 from localist_core.tokenizer import NO_RULE, SLOTS, build_tokenizer
 from scenarios.curriculum import MAX_ACTIONS, MAX_RULES, Case, Curriculum, Difficulty, cases, lesson
 from scenarios.names import HELD_OUT, TRAINED

@@ -27,7 +27,7 @@ from scenarios.shares import held_out
 @pytest.fixture(scope="module")
 def curve() -> Curve:
     """Of a random model."""
-    from localist_core.loading import SHIPPED
+    from localist_core.serving.loading import SHIPPED
 
     torch.manual_seed(0)
     model = LocalistForCausalLM(small_config(588, layers=2, width=32, heads=2, hidden=32, block_width=1)).eval()
@@ -130,7 +130,7 @@ def test_figures_of_a_pair_are_ratios_of_its_points(curve) -> None:
 
 
 def test_dial_out_of_range_is_refused(curve) -> None:
-    from localist_core.loading import SHIPPED
+    from localist_core.serving.loading import SHIPPED
 
     model = LocalistForCausalLM(small_config(588, layers=1, width=32, heads=2, hidden=32, block_width=1))
     with pytest.raises(DialError):

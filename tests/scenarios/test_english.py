@@ -102,7 +102,7 @@ def test_missing_documents_are_one_clear_line(tmp_path) -> None:
 
 
 def test_tokenizer_of_another_corpus_is_refused(folder) -> None:
-    from localist_core.loading import SHIPPED
+    from localist_core.serving.loading import SHIPPED
 
     with pytest.raises(ConfigError, match="expected a model that was trained on English"):
         pages_of(folder, "train", SHIPPED)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from localist_core import Dial, SharedCore, Trust
-from localist_core.conditions import Condition
-from localist_core.hostile import hostile
-from localist_core.noninterference import findings, influence, poisoned_influence
+from localist_core.guarding.conditions import Condition
+from localist_core.guarding.hostile import hostile
+from localist_core.guarding.noninterference import findings, influence, poisoned_influence
 from scenarios.cli import Exit, main
 from scenarios.config import ConfigError
 from scenarios.layouts import layout_of

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from localist_core.family import family_of
+from localist_core.attending.family import family_of
 from scenarios.cli import Exit, main
 from tests.localist_core import tiny
 from tests.localist_core.vocabularies import chat_tokenizer

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localist_core.blocks import PROMPT_ORDER, BlockKind
-from localist_core.loading import SHIPPED
+from localist_core.serving.loading import SHIPPED
 from scenarios.curriculum import Difficulty, cases, encoder_of, lesson
 from scenarios.names import Names
 from scenarios.shares import BARE, SHARES, SharedLessons, held_out, with_share

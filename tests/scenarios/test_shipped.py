@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from localist_core import SharedCore
-from localist_core.loading import SHIPPED
+from localist_core.serving.loading import SHIPPED
 from scenarios.config import RunConfig
 from scenarios.exam import EXAM_SEED, LONG, PLAIN, first_try, messages_only, questions
 from scenarios.report.summary import summarise

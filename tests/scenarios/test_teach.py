@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from localist_core import SharedCore
+from localist_core.learning.training import TrainingError
 from localist_core.model import LocalistForCausalLM, small_config, subspaces
-from localist_core.training import TrainingError
 from scenarios.commands import train
 from scenarios.exam import PLAIN, first_try, questions
 from scenarios.teach import SHIPPED, SIZES, teach

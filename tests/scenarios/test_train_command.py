@@ -10,11 +10,11 @@ import pytest
 import torch
 from rich.console import Console
 
+from localist_core.learning.penalty import Penalty
+from localist_core.learning.thresholds import FreePath, Thresholds
+from localist_core.learning.train_config import TrainConfig, json_of
 from localist_core.model import LocalistForCausalLM, small_config
-from localist_core.penalty import Penalty
-from localist_core.thresholds import FreePath, Thresholds
 from localist_core.tokenizer import build_tokenizer
-from localist_core.train_config import TrainConfig, json_of
 from scenarios.cli import Exit, main
 from scenarios.config import ConfigError
 from scenarios.names import TRAINED

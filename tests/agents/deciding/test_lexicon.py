@@ -6,7 +6,7 @@ import pytest
 from pydantic import create_model
 
 from agents.deciding import LexiconError, lexicon, render
-from localist_core.slots import SLOTS
+from localist_core.prompting.slots import SLOTS
 from symbolic import UNKNOWN, Action, Facts, Interval, RuleError, RuleSet, State, fields, whole
 from tests.agents.deciding.junction import RULES, seen
 

@@ -1,0 +1,1 @@
+"""How a core is made or adapted: lessons, losses, group sparsity, thresholds, examination."""

@@ -1,0 +1,1 @@
+"""What can be proved about attention by block, and measured attention held against it."""
