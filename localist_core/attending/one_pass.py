@@ -94,7 +94,7 @@ def one_pass(
     L = query.new_full((len(Group), heads, rows), -torch.inf)
     is_cut = bool((floor == 1.0).all())
     for piece in _pieces(runs, first, rows):
-        last = steered if is_cut and piece.group == Group.REST else piece.last
+        last = min(piece.last, steered) if is_cut and piece.group == Group.REST else piece.last
         seen = slice(piece.first, last)
         if piece.first >= last:
             continue

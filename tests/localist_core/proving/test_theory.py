@@ -10,8 +10,8 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from localist_core import theory
 from localist_core.dial import odds_fidelity
+from localist_core.proving import theory
 from localist_core.proving.theory import TheoryError
 
 logits = st.floats(-20, 20)
