@@ -270,4 +270,6 @@ def _audit(arguments: argparse.Namespace) -> Exit:
         print(f"{state}: {audit.num_records} records, {audit.num_decisions} decisions, {audit.status}")
         print(f"verdicts: {', '.join(f'{count} {name}' for name, count in counts.items()) or 'not checked again'}")
         print(f"sha256 of the trace: {audit.trace_sha256}")
-    return Exit.PASS if audit.is_intact else Exit.FAILED
+    if not audit.is_intact:
+        return Exit.FAILED
+    return Exit.INCONCLUSIVE if verdicts is not None and verdicts.num_open else Exit.PASS

@@ -124,7 +124,8 @@ class Ledger:
             # A last line without its end was cut off when the work was: it does not count.
             lines = path.read_text().split("\n")[:-1]
         except OSError as error:
-            raise LedgerError(f"expected a ledger at `{path}`, got {error.strerror}; work without --resume") from error
+            wish = "correct the path, or work without --resume" if resume else "correct the path"
+            raise LedgerError(f"expected a ledger at `{path}`, got {error.strerror}; {wish}") from error
         if not lines or lines[0] != first:
             raise LedgerError(f"expected the ledger of this work at `{path}`, got another; work without --resume")
         rows = map(json.loads, lines[1:])

@@ -60,10 +60,6 @@ class Sparsity:
         return sum(group.is_zero for group in self.groups)
 
     @property
-    def num_zero_factors(self) -> int:
-        return len(self._zero_residuals())
-
-    @property
     def worst_zero_residual(self) -> float:
         """Greatest KKT residual of a zero factor as a share of strength * w_g; 0 if none is zero."""
         return max(self._zero_residuals(), default=0.0)

@@ -14,7 +14,7 @@ from symbolic.session import Budget
 from symbolic.smt import Solver
 from symbolic.verify import verify
 from tests.symbolic.strategies import ACTIONS, Operate, Plant, rule_sets
-from tests.symbolic.test_batch import DONE, STATES
+from tests.symbolic.test_batch import DONE, STATES, Far
 from tests.symbolic.test_deontic import STOP, junction
 
 SOLVER = Solver()
@@ -232,3 +232,12 @@ def test_the_junction_is_told_not_to_be_total() -> None:
 def test_a_report_is_plain_data() -> None:
     record = verify(junction()).record()
     assert (record["format"], record["schema_version"], record["total"]) == ("localist-verification", 1, "no")
+
+
+def test_numbers_beyond_64_bits_leave_the_census_out_and_the_proofs_in() -> None:
+    far = fields(Far)
+    rules = RuleSet(Far, Valve)
+    rules.add(kind="forbid", name="a", expression=(far.x * far.x * far.x > 8) & (v.turn == "open"))
+    report = verify(rules)
+    assert (report.num_points, report.is_complete) == (0, False)
+    assert (report.consistent, report.total, report.errors) == (Answer.YES, Answer.YES, ())

@@ -272,3 +272,9 @@ def test_retry_bound_with_an_average_chance_is_false() -> None:
 def test_what_means_nothing_is_refused(call) -> None:
     with pytest.raises(TheoryError):
         call()
+
+
+@given(st.floats(-5, 5), st.lists(st.floats(-9, 9), min_size=1), st.lists(st.floats(-9, 9)))
+def test_margin_loss_is_what_the_margin_lacks(wanted: float, targets: list[float], rest: list[float]) -> None:
+    found = theory.margin_loss(wanted, targets, rest)
+    assert found == pytest.approx(max([0.0, *(wanted - low + high for low in targets for high in rest)]))
