@@ -50,7 +50,7 @@ from symbolic import (
     implies,
     whole,
 )
-from symbolic.expression import TruthTerm
+from symbolic.terms import TruthTerm
 
 MAX_RULES = 8
 """Most rules of a generated set."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from symbolic import Action, Facts, RuleSet, Verdict
-from symbolic.smt import Mismatch, redecide
+from symbolic.solving.smt import Mismatch, redecide
 
 BATCH = 256
 """Verdicts decided again at once; the results of a batch are waited for when the next one is full."""

@@ -44,7 +44,7 @@ from scenarios.recheck import Rechecks
 from scenarios.scenario import Role, Scenario, load
 from scenarios.world import Truths, World, WorldError
 from symbolic import DomainError, Facts
-from symbolic.smt import Mismatch
+from symbolic.solving.smt import Mismatch
 
 RUNS = Path("runs")
 """Where run directories go by default."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.messaging.claims import Claim, ClaimField, ClaimValue
-from symbolic.domain import Facts
+from symbolic.facts import Facts
 
 Sight: TypeAlias = NDArray[np.float32]
 """Observation of one agent: its perceived fields in declaration order, each scaled to [0, 1]."""

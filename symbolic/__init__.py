@@ -1,13 +1,10 @@
 """Rules over what is perceived and done: declared once, read exactly, checked in microseconds, never guessed."""
 
-from symbolic.batch import Batch, BatchError, batch
-from symbolic.concession import Concession, concede
 from symbolic.declaration import Declaration, RuleError, RuleKind
 from symbolic.domain import (
     UNKNOWN,
     Action,
     DomainError,
-    Facts,
     FieldSpec,
     Interval,
     Kind,
@@ -21,29 +18,22 @@ from symbolic.domain import (
     whole,
     widen,
 )
-from symbolic.expression import (
-    Expr,
-    ExpressionError,
-    absolute,
-    among,
-    fields,
-    implies,
-    ite,
-    maximum,
-    minimum,
-    negate,
-)
-from symbolic.formatter import formatted
-from symbolic.grounding import Line, ground, lines
-from symbolic.parsing import parse
-from symbolic.reference import MAYBE, NO, YES, Truth, numbers, truth, violated
-from symbolic.repair import distance, nearest
-from symbolic.report import Answer, Finding, Level, Report, Sort
+from symbolic.expression import Expr, ExpressionError
+from symbolic.facts import Facts
+from symbolic.mending.concession import Concession, concede
+from symbolic.mending.repair import distance, nearest
+from symbolic.proving.report import Answer, Finding, Level, Report, Sort
+from symbolic.proving.verify import verify
+from symbolic.reading.batch import Batch, BatchError, batch
+from symbolic.reading.grounding import Line, ground, lines
+from symbolic.reading.reference import MAYBE, NO, YES, Truth, numbers, truth, violated
+from symbolic.reading.sentence import phrase, sentence
 from symbolic.rules import Rule, RuleSet
-from symbolic.sentence import phrase, sentence
-from symbolic.text import to_text
+from symbolic.terms import absolute, among, fields, implies, ite, maximum, minimum, negate
 from symbolic.verdict import Outcome, Verdict, Violation
-from symbolic.verify import verify
+from symbolic.writing.formatter import formatted
+from symbolic.writing.parsing import parse
+from symbolic.writing.text import to_text
 
 __all__ = [
     "MAYBE",

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import networkx as nx
 
-from symbolic.compiled import Codes
 from symbolic.declaration import Declaration, RuleError, opposite
 from symbolic.expression import Constant, Expr, ExpressionError, Join, Junction, demand_budget
-from symbolic.residual import residual
+from symbolic.reading.compiled import Codes
+from symbolic.reading.residual import residual
 
 
 def flattened(declarations: Iterable[Declaration], actions: Sequence[Codes]) -> dict[str, Expr]:

@@ -1,4 +1,4 @@
-"""What may be perceived and done: bounded states and actions, and facts that are exact, an interval or unknown.
+"""What may be perceived and done: bounded states and actions.
 
 Every value has an integer code: a number is `code * step`, a boolean 0 or 1, a choice its place in the
 `Literal`. All readings of a rule (reference, compiled, solver) work on these codes, so no float is ever compared.
@@ -6,12 +6,11 @@ Every value has an integer code: a number is `code * step`, a boolean 0 or 1, a 
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import math
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum, StrEnum
@@ -123,24 +122,28 @@ class FieldSpec:
         if self.kind is Kind.FLAG:
             if value is True or value is False:
                 return int(value)
-            raise DomainError(f"expected true or false for `{self.name}`, got {_show(value)}; give a bool")
+            raise DomainError(f"expected true or false for `{self.name}`, got {show_value(value)}; give a bool")
         if isinstance(value, str) and value in self.words:
             return self.words.index(value)
         raise DomainError(
-            f"expected one of {_list(self.words)} for `{self.name}`, got {_show(value)}; use a declared value"
+            f"expected one of {_list(self.words)} for `{self.name}`, got {show_value(value)}; use a declared value"
         )
 
     def _encode_number(self, value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or (self.is_whole and type(value) is not int):
             sort = "a whole number" if self.is_whole else "a number"
-            raise DomainError(f"expected {sort} for `{self.name}`, got {_show(value)}; give a finite value in range")
+            raise DomainError(
+                f"expected {sort} for `{self.name}`, got {show_value(value)}; give a finite value in range"
+            )
         if not math.isfinite(value):
-            raise DomainError(f"expected a finite number for `{self.name}`, got {_show(value)}; report it as unknown")
+            raise DomainError(
+                f"expected a finite number for `{self.name}`, got {show_value(value)}; report it as unknown"
+            )
         code = round(value * self.denominator / self.numerator)
         self._demand_range(code, value)
         if code * self.numerator / self.denominator != value:
             raise DomainError(
-                f"expected a multiple of {self.show(1)} for `{self.name}`, got {_show(value)}; quantise it first"
+                f"expected a multiple of {self.show(1)} for `{self.name}`, got {show_value(value)}; quantise it first"
             )
         return code
 
@@ -148,7 +151,7 @@ class FieldSpec:
         if not self.low <= code <= self.high:
             low, high = self.show(self.low), self.show(self.high)
             raise DomainError(
-                f"expected `{self.name}` between {low} and {high}, got {_show(value)}; report it as unknown"
+                f"expected `{self.name}` between {low} and {high}, got {show_value(value)}; report it as unknown"
             )
 
     def show(self, code: int) -> str:
@@ -176,7 +179,8 @@ def shortest(value: float | Fraction) -> str:
     return format(Decimal(text), "f") if "e" in text else text
 
 
-def _show(value: object) -> str:
+def show_value(value: object) -> str:
+    """A value in backticks for the text of an error, cut at 60 characters."""
     text = repr(value)
     return f"`{text if len(text) <= 60 else text[:57] + '...'}`"
 
@@ -302,7 +306,7 @@ def quantise(value: float, field: FieldSpec) -> float:
     if field.kind is not Kind.NUMBER:
         raise DomainError(f"expected a number field, got `{field.name}`; choices and booleans need no grid")
     if not math.isfinite(value):
-        raise DomainError(f"expected a finite number for `{field.name}`, got {_show(value)}; report it as unknown")
+        raise DomainError(f"expected a finite number for `{field.name}`, got {show_value(value)}; report it as unknown")
     code = round(Fraction(value) / field.step)
     field._demand_range(code, value)
     return code * field.numerator / field.denominator
@@ -356,12 +360,14 @@ def _read_domain(schema: type[BaseModel]) -> Domain:
 def _read_field(place: str, name: str, index: int, info: FieldInfo) -> FieldSpec:
     kind = info.annotation
     if isinstance(kind, str | ForwardRef):
-        raise DomainError(f"expected a known type for `{place}`, got {_show(kind)}; import it above the declaration")
+        raise DomainError(
+            f"expected a known type for `{place}`, got {show_value(kind)}; import it above the declaration"
+        )
     if kind is float or kind is int:
         return _read_number(place, name, index, info, is_whole=kind is int)
     if not info.is_required():
         raise DomainError(
-            f"expected no default for `{place}`, got {_show(info.default)}; a missing fact must stay missing"
+            f"expected no default for `{place}`, got {show_value(info.default)}; a missing fact must stay missing"
         )
     if kind is bool:
         return FieldSpec(name=name, index=index, kind=Kind.FLAG, low=0, high=1)
@@ -369,7 +375,7 @@ def _read_field(place: str, name: str, index: int, info: FieldInfo) -> FieldSpec
     if words and all(isinstance(word, str) and word for word in words) and len(set(words)) == len(words):
         return FieldSpec(name=name, index=index, kind=Kind.CHOICE, low=0, high=len(words) - 1, words=words)
     raise DomainError(
-        f"expected `{place}` to be a bounded float, int, bool or Literal of strings, got {_show(kind)}; "
+        f"expected `{place}` to be a bounded float, int, bool or Literal of strings, got {show_value(kind)}; "
         "declare it with fixed() or whole()"
     )
 
@@ -384,21 +390,23 @@ def _read_number(place: str, name: str, index: int, info: FieldInfo, *, is_whole
         raise DomainError(f"expected bounds for `{place}`, got none; declare it with {sort}")
     if not info.is_required():
         raise DomainError(
-            f"expected no default for `{place}`, got {_show(info.default)}; a missing fact must stay missing"
+            f"expected no default for `{place}`, got {show_value(info.default)}; a missing fact must stay missing"
         )
     numbers = [bounds["ge"], bounds["le"], extra["step"]]
     if any(isinstance(n, bool) or not isinstance(n, (int, float)) or not math.isfinite(n) for n in numbers):
-        raise DomainError(f"expected finite bounds and step for `{place}`, got {_show(numbers)}; give plain numbers")
+        raise DomainError(
+            f"expected finite bounds and step for `{place}`, got {show_value(numbers)}; give plain numbers"
+        )
     low, high, step = (Fraction(repr(number)) for number in numbers)
     if step <= 0 or low >= high or (low / step).denominator != 1 or (high / step).denominator != 1:
         raise DomainError(
-            f"expected ge < le, both multiples of step > 0 for `{place}`, got {_show(numbers)}; correct the bounds"
+            f"expected ge < le, both multiples of step > 0 for `{place}`, got {show_value(numbers)}; correct the bounds"
         )
     if is_whole and any(type(number) is not int for number in numbers):
-        raise DomainError(f"expected whole bounds for `{place}`, got {_show(numbers)}; use fixed() for fractions")
+        raise DomainError(f"expected whole bounds for `{place}`, got {show_value(numbers)}; use fixed() for fractions")
     if max(abs(low / step), abs(high / step)) > MAX_CODE:
         raise DomainError(
-            f"expected at most 2**53 grid points each side for `{place}`, got {_show(numbers)}; coarsen the step"
+            f"expected at most 2**53 grid points each side for `{place}`, got {show_value(numbers)}; coarsen the step"
         )
     return FieldSpec(
         name=name,
@@ -410,174 +418,3 @@ def _read_number(place: str, name: str, index: int, info: FieldInfo, *, is_whole
         denominator=step.denominator,
         is_whole=is_whole,
     )
-
-
-@dataclass(frozen=True, slots=True, init=False)
-class Facts:
-    """What one agent perceives: for each field of a state type an exact value, an interval or `UNKNOWN`.
-
-    Build with `exact`, `of` or `from_json`, which validate; `from_codes` trusts its caller.
-    """
-
-    schema: type[State]
-    codes: tuple[Code, ...]
-    """Per field: the code, the lowest and highest code, or None for unknown."""
-    age_s: float
-    """Age of the observation in seconds, >= 0."""
-    is_exact: bool
-    """True when every field has one value."""
-
-    def __init__(self, schema: type[State], codes: tuple[Code, ...], age_s: float = 0.0) -> None:
-        """Trusts `codes`; see `from_codes`."""
-        put = object.__setattr__
-        put(self, "schema", schema)
-        put(self, "codes", codes)
-        put(self, "age_s", age_s)
-        put(self, "is_exact", _are_exact(codes))
-
-    @classmethod
-    def from_codes(cls, schema: type[State], codes: tuple[Code, ...], age_s: float = 0.0) -> Facts:
-        """Facts of already validated codes: the fast path of worlds and generators; the check guards the ranges."""
-        return cls(schema, codes, age_s)
-
-    @classmethod
-    def exact(cls, state: State, age_s: float = 0.0) -> Facts:
-        """Facts of a fully known state."""
-        return cls(type(state), codes_of(state), _demand_age(age_s))
-
-    @classmethod
-    def of(cls, schema: type[State], /, **fields: Known) -> Facts:
-        """Facts by field name; every field must be given, if only as `UNKNOWN`."""
-        domain = domain_of(schema)
-        for name in fields:
-            domain.field(name)
-        missing = [name for name in domain.by_name if name not in fields]
-        if missing:
-            raise DomainError(f"expected a fact for `{missing[0]}`, got none; give UNKNOWN for what is not known")
-        return cls(schema, tuple(_encode_known(field, fields[field.name]) for field in domain.fields))
-
-    def aged(self, age_s: float) -> Facts:
-        """The same facts with another age in seconds."""
-        return Facts(self.schema, self.codes, _demand_age(age_s))
-
-    def value(self, name: str) -> Known:
-        """What is known of one field."""
-        field = domain_of(self.schema).field(name)
-        return _decode_known(field, self.codes[field.index])
-
-    def items(self) -> Iterator[tuple[str, Known]]:
-        """Name and knowledge of every field, in declaration order."""
-        for field, code in zip(domain_of(self.schema).fields, self.codes, strict=True):
-            yield field.name, _decode_known(field, code)
-
-    def span(self, field: FieldSpec) -> tuple[int, int]:
-        """Lowest and highest code that the facts allow for a field."""
-        code = self.codes[field.index]
-        if code is None:
-            return field.low, field.high
-        return (code, code) if isinstance(code, int) else code
-
-    def show(self, field: FieldSpec) -> str:
-        """Text of what is known of a field: `12.5`, `3 to 4`, `red`, `unknown`."""
-        code = self.codes[field.index]
-        if code is None:
-            return "unknown"
-        return field.show(code) if isinstance(code, int) else f"{field.show(code[0])} to {field.show(code[1])}"
-
-    def state(self) -> State:
-        """The one state that exact facts describe; otherwise a `DomainError`."""
-        if not self.is_exact:
-            raise DomainError("expected exact facts, got an interval or unknown field; ask for single values instead")
-        return self.schema.model_validate(dict(self.items()))
-
-    def to_json(self) -> str:
-        """Canonical JSON: sorted keys, intervals as pairs, unknown as null."""
-        # Written by hand: this is on the path of every check, and json.dumps takes three times as long.
-        domain = self.schema.__domain__
-        if len(self.codes) != len(domain.fields):
-            raise DomainError(f"expected {len(domain.fields)} facts, got {len(self.codes)}; give UNKNOWN for the rest")
-        parts = [
-            key + (texts.get(self.codes[index]) or write(self.codes[index]))
-            for key, index, texts, write in domain.writers
-        ]
-        age = repr(_demand_age(self.age_s))
-        return f'{{"age_s":{age},"fields":{{{",".join(parts)}}},"schema":"{domain.name}","version":1}}'
-
-    @classmethod
-    def from_json(cls, text: str, schema: type[State]) -> Facts:
-        """Read `to_json` text back, validating every value; anything else is a `DomainError`."""
-        try:
-            record = json.loads(text, object_pairs_hook=_without_repeats)
-        except (ValueError, RecursionError) as error:
-            raise DomainError(
-                f"expected facts as JSON, got {_show(text)}; give the text of to_json ({error})"
-            ) from None
-        if not isinstance(record, dict) or set(record) != {"age_s", "fields", "schema", "version"}:
-            raise DomainError(
-                f"expected keys age_s, fields, schema, version, got {_show(record)}; give the text of to_json"
-            )
-        if record["version"] != 1 or record["schema"] != schema.__name__ or not isinstance(record["fields"], dict):
-            raise DomainError(
-                f"expected version 1 of `{schema.__name__}`, got {_show((record['version'], record['schema']))}; "
-                "read it with its own state type"
-            )
-        known = {name: _from_plain(domain_of(schema).field(name), value) for name, value in record["fields"].items()}
-        return cls.of(schema, **known).aged(record["age_s"])
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the canonical JSON, as hexadecimal text."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()
-
-
-def _are_exact(codes: tuple[Code, ...]) -> bool:
-    return set(map(type, codes)) == _EXACT
-
-
-_EXACT: Final = {int}
-
-
-def _demand_age(age_s: float) -> float:
-    if isinstance(age_s, bool) or not isinstance(age_s, (int, float)) or not (math.isfinite(age_s) and age_s >= 0):
-        raise DomainError(f"expected an age of 0 s or more, got {_show(age_s)}; drop facts of unknown age")
-    return float(age_s)
-
-
-def _encode_known(field: FieldSpec, known: Known) -> Code:
-    if known is UNKNOWN:
-        return None
-    if not isinstance(known, Interval):
-        return field.encode(known)
-    if field.kind is not Kind.NUMBER:
-        raise DomainError(f"expected a value or UNKNOWN for `{field.name}`, got an interval; only numbers have one")
-    low, high = field.encode(_whole(field, known.low)), field.encode(_whole(field, known.high))
-    return low if low == high else (low, high)
-
-
-def _whole(field: FieldSpec, value: float) -> float:
-    return int(value) if field.is_whole and value == int(value) else value
-
-
-def _decode_known(field: FieldSpec, code: Code) -> Known:
-    if code is None:
-        return UNKNOWN
-    if isinstance(code, int):
-        return field.decode(code)
-    return Interval(cast(float, field.decode(code[0])), cast(float, field.decode(code[1])))
-
-
-def _from_plain(field: FieldSpec, value: object) -> Known:
-    if value is None:
-        return UNKNOWN
-    if isinstance(value, list):
-        if len(value) == 2 and all(isinstance(end, (int, float)) and not isinstance(end, bool) for end in value):
-            return Interval(value[0], value[1])
-        raise DomainError(f"expected two ends of an interval for `{field.name}`, got {_show(value)}; give [low, high]")
-    return cast(Value, value)
-
-
-def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    record = dict(pairs)
-    if len(record) != len(pairs):
-        raise ValueError("a key is repeated")
-    return record

@@ -21,28 +21,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar, cast, get_args
 
-from symbolic import repair, verdict
-from symbolic.compiled import Codes, compile_rules
+from symbolic import verdict
+from symbolic.canonical import to_plain
 from symbolic.declaration import DEFAULT_PRIORITY, Declaration, RuleError, RuleKind, opposite
+from symbolic.decoding import from_plain
 from symbolic.deontic import flattened
-from symbolic.domain import Action, Facts, State, actions_of, codes_of, domain_of
-from symbolic.expression import (
-    Expr,
-    ExpressionError,
-    Read,
-    TruthTerm,
-    demand_budget,
-    fields,
-    from_plain,
-    is_truth,
-    reads,
-    to_plain,
-)
-from symbolic.reference import demand_divisors
-from symbolic.sentence import sentence
+from symbolic.domain import Action, State, actions_of, codes_of, domain_of
+from symbolic.expression import Expr, ExpressionError, Read, demand_budget, is_truth, reads
+from symbolic.facts import Facts
+from symbolic.mending import repair
+from symbolic.reading.compiled import Codes, compile_rules
+from symbolic.reading.reference import demand_divisors
+from symbolic.reading.sentence import sentence
+from symbolic.terms import TruthTerm, fields
 
 if TYPE_CHECKING:
-    from symbolic.grounding import Line
+    from symbolic.reading.grounding import Line
 
 S = TypeVar("S", bound=State)
 A = TypeVar("A", bound=Action)

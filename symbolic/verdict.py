@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from symbolic.compiled import Codes
-from symbolic.domain import Action, Facts
-from symbolic.enumeration import search
-from symbolic.reference import MAYBE, NO, YES, Truth, Walk, shown
+from symbolic.domain import Action
+from symbolic.facts import Facts
+from symbolic.reading.compiled import Codes
+from symbolic.reading.enumeration import search
+from symbolic.reading.reference import MAYBE, NO, YES, Truth, Walk, shown
 
 if TYPE_CHECKING:
     from symbolic.rules import Rule, RuleSet
@@ -191,7 +192,7 @@ def _decide_open(
 def _decider(ruleset: RuleSet[Any, Any]) -> Decider:
     if ruleset.decider is not None:
         return ruleset.decider
-    from symbolic import smt  # here: exact checks must work where the solver is absent
+    from symbolic.solving import smt  # here: exact checks must work where the solver is absent
 
     return smt.possible
 

@@ -17,7 +17,7 @@ from agents.recording.errors import TraceError
 from agents.recording.events import DecisionRecord, Header, Observation, Scalar, VerdictRecord
 from agents.recording.log import RULES
 from agents.recording.trace import Trace
-from symbolic.checker import OpenError, RefusedError, Rules, check
+from symbolic.certifying.checker import OpenError, RefusedError, Rules, check
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ def add(commands: Commands) -> None:
 
 
 def _fmt(arguments: argparse.Namespace) -> Exit:
-    from symbolic.formatter import formatted
+    from symbolic.writing.formatter import formatted
 
     texts = {path: _text(path) for path in arguments.files}
     changed = {path: new for path, old in texts.items() if (new := formatted(old, place=path.name)) != old}

@@ -16,8 +16,8 @@ from typing import Any
 
 from scenarios.scenario import load
 from symbolic import Facts, RuleSet, domain_of
-from symbolic.certificate import verdict_certificate
-from symbolic.checker import RefusedError, Rules, check
+from symbolic.certifying.certificate import verdict_certificate
+from symbolic.certifying.checker import RefusedError, Rules, check
 from tests.benchmarks.driving_rules import driving_rules
 
 SAMPLES = 500

@@ -16,7 +16,7 @@ from scenarios.recheck import Rechecks
 from scenarios.replay import replay
 from scenarios.report.summary import Summary, summarise
 from scenarios.run import Pulse, free_path, run
-from symbolic.smt import Mismatch
+from symbolic.solving.smt import Mismatch
 from tests.scenarios.policies import CONTRITE, LAWFUL, RECKLESS, reckless
 
 

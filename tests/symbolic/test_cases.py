@@ -27,7 +27,8 @@ from symbolic import (
     phrase,
     truth,
 )
-from symbolic.expression import Number, TruthTerm
+from symbolic.expression import Number
+from symbolic.terms import TruthTerm
 from tests.symbolic.strategies import ACTIONS, Operate, Plant
 
 s: Any = fields(Plant)

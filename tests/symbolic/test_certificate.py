@@ -12,12 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from symbolic import UNKNOWN, Facts, Interval, RuleSet, State, fields, whole
-from symbolic.certificate import CertificateError, repair_certificate, totality_certificate, verdict_certificate
-from symbolic.checker import OpenError, RefusedError, Rules, check
+from symbolic.certifying.certificate import (
+    CertificateError,
+    repair_certificate,
+    totality_certificate,
+    verdict_certificate,
+)
+from symbolic.certifying.checker import OpenError, RefusedError, Rules, check
 from tests.symbolic.strategies import ACTIONS, Operate, Plant, actions, exact_facts, open_facts, rule_sets
 from tests.symbolic.test_deontic import GO, STOP, Car, Drive, car, junction
 
-CHECKER = Path(__file__).parents[2] / "symbolic" / "checker.py"
+CHECKER = Path(__file__).parents[2] / "symbolic" / "certifying" / "checker.py"
 
 
 def canonical(plain: object) -> str:

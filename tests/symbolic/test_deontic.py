@@ -27,7 +27,7 @@ from symbolic import (
     truth,
 )
 from symbolic.declaration import Declaration
-from symbolic.smt import Solver
+from symbolic.solving.smt import Solver
 from tests.symbolic.strategies import ACTIONS, Operate, Plant, actions, conditions, exact_facts, rule_sets
 
 

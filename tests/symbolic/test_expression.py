@@ -22,7 +22,10 @@ from symbolic import (
     minimum,
     negate,
 )
-from symbolic.expression import MAX_DEPTH, TruthTerm, demand_budget, from_json, is_nonlinear, reads, to_json
+from symbolic.canonical import to_json
+from symbolic.decoding import from_json
+from symbolic.expression import MAX_DEPTH, demand_budget, is_nonlinear, reads
+from symbolic.terms import TruthTerm
 from tests.symbolic.strategies import Operate, Plant
 
 s: Any = fields(Plant)

@@ -8,11 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from symbolic import MAYBE, NO, YES, Facts, RuleSet, Truth, codes_of, domain_of, ground, lines, truth, violated
-from symbolic.compiled import compile_conditions, compile_rules
-from symbolic.expression import Expr, from_json, sha256, to_json
-from symbolic.grounding import disjuncts, ground_condition
-from symbolic.residual import residual
-from symbolic.smt import Solver
+from symbolic.canonical import sha256, to_json
+from symbolic.decoding import from_json
+from symbolic.expression import Expr
+from symbolic.reading.compiled import compile_conditions, compile_rules
+from symbolic.reading.grounding import disjuncts, ground_condition
+from symbolic.reading.residual import residual
+from symbolic.solving.smt import Solver
 from tests.symbolic.strategies import (
     ACTIONS,
     Operate,

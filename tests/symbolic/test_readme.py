@@ -18,7 +18,12 @@ def test_python_block_runs() -> None:
 
 def test_every_file_is_named() -> None:
     named = re.findall(r"^\| `(\w+\.py)` \|", TEXT, re.MULTILINE)
-    assert sorted(named) == sorted(path.name for path in FOLDER.glob("*.py") if path.name != "__init__.py")
+    assert sorted(named) == sorted(path.name for path in FOLDER.rglob("*.py") if path.name != "__init__.py")
+
+
+def test_every_folder_has_a_section() -> None:
+    titles = re.findall(r"^### `(\w+)/`", TEXT, re.MULTILINE)
+    assert sorted(titles) == sorted(path.parent.name for path in FOLDER.glob("*/__init__.py"))
 
 
 def test_public_names_are_sorted_and_exist() -> None:

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from symbolic import MAYBE, NO, UNKNOWN, YES, Facts, Interval, Outcome, RuleSet, Verdict, fields
-from symbolic.session import Budget
-from symbolic.smt import Solver, decide, load_z3, redecide
-from symbolic.worker import SolverError
+from symbolic.solving.session import Budget
+from symbolic.solving.smt import Solver, decide, load_z3, redecide
+from symbolic.solving.worker import SolverError
 from tests.symbolic.strategies import ACTIONS, Operate, Plant
 
 s: Any = fields(Plant)

@@ -12,8 +12,9 @@ from hypothesis import given
 
 from scenarios.cli import main
 from symbolic import Facts, RuleError, RuleSet, domain_of, fields, formatted, ite, maximum, parse, to_text, truth
-from symbolic.expression import Expr, to_json
-from symbolic.text import expression_text, namer
+from symbolic.canonical import to_json
+from symbolic.expression import Expr
+from symbolic.writing.text import expression_text, namer
 from tests.symbolic.strategies import Operate, Plant, actions, conditions, exact_facts, rule_sets
 from tests.symbolic.test_cases import CASES
 

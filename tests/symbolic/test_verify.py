@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 
 from symbolic import Action, RuleSet, State, batch, codes_of, domain_of, fields, fixed, whole
-from symbolic.report import Answer, Level, Report, Sort
-from symbolic.session import Budget
-from symbolic.smt import Solver
-from symbolic.verify import verify
+from symbolic.proving.report import Answer, Level, Report, Sort
+from symbolic.proving.verify import verify
+from symbolic.solving.session import Budget
+from symbolic.solving.smt import Solver
 from tests.symbolic.strategies import ACTIONS, Operate, Plant, rule_sets
 from tests.symbolic.test_batch import DONE, STATES, Far
 from tests.symbolic.test_deontic import STOP, junction

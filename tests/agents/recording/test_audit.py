@@ -13,7 +13,8 @@ from agents.recording import Applied, Observation, RunLog, TraceError, audit_lin
 from agents.recording.audit import prompt_sha256
 from agents.recording.events import record_hash
 from localist_core.blocks import Block, BlockKind, Prompt
-from symbolic.domain import Facts, State, fixed
+from symbolic.domain import State, fixed
+from symbolic.facts import Facts
 from tests.agents.builders import a_header, an_attempt, record_run
 
 

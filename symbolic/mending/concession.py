@@ -10,7 +10,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from symbolic.domain import Action, Facts
+from symbolic.domain import Action
+from symbolic.facts import Facts
 from symbolic.verdict import Verdict, check
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ from symbolic.expression import (
     Read,
     Same,
 )
-from symbolic.reference import Range, Walk
+from symbolic.reading.reference import Range, Walk
 
 if TYPE_CHECKING:
     from symbolic.rules import RuleSet

@@ -11,17 +11,17 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Final
 
-from symbolic.batch import BatchError
-from symbolic.census import COMPLETE, SAMPLE, Census, census
-from symbolic.compiled import Codes
 from symbolic.domain import Action, Domain, Kind, codes_of, domain_of, shortest
 from symbolic.expression import Number, Owner, walk
-from symbolic.prover import Prover
-from symbolic.report import Answer, Finding, Level, Report, Sort
-from symbolic.residual import residual
-from symbolic.session import Atom, Point
-from symbolic.smt import Solver, default_solver
-from symbolic.text import expression_text, namer
+from symbolic.proving.census import COMPLETE, SAMPLE, Census, census
+from symbolic.proving.prover import Prover
+from symbolic.proving.report import Answer, Finding, Level, Report, Sort
+from symbolic.reading.batch import BatchError
+from symbolic.reading.compiled import Codes
+from symbolic.reading.residual import residual
+from symbolic.solving.session import Atom, Point
+from symbolic.solving.smt import Solver, default_solver
+from symbolic.writing.text import expression_text, namer
 
 if TYPE_CHECKING:
     from symbolic.rules import RuleSet

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy
 from numpy.typing import NDArray
 
-from symbolic.batch import batch
-from symbolic.compiled import Codes
 from symbolic.domain import codes_of
 from symbolic.expression import Owner
+from symbolic.reading.batch import batch
+from symbolic.reading.compiled import Codes
 
 if TYPE_CHECKING:
     from symbolic.rules import RuleSet

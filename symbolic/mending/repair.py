@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from symbolic.domain import Action, Facts, codes_of
+from symbolic.domain import Action, codes_of
+from symbolic.facts import Facts
 
 if TYPE_CHECKING:
     from symbolic.rules import RuleSet

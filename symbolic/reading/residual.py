@@ -22,7 +22,7 @@ from symbolic.expression import (
     Read,
     Same,
 )
-from symbolic.reference import NO, YES, Range, compute, everything
+from symbolic.reading.reference import NO, YES, Range, compute, everything
 
 MIRRORED: Final = {
     Order.LT: Order.GT,

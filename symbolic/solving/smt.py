@@ -19,11 +19,12 @@ from dataclasses import dataclass
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar
 
-from symbolic.domain import Action, Facts, codes_of
-from symbolic.reference import NO
-from symbolic.session import Budget, Clause, Found, Point, Session
+from symbolic.domain import Action, codes_of
+from symbolic.facts import Facts
+from symbolic.reading.reference import NO
+from symbolic.solving.session import Budget, Clause, Found, Point, Session
+from symbolic.solving.worker import SolverError, Worker
 from symbolic.verdict import Verdict, truths_of
-from symbolic.worker import SolverError, Worker
 
 if TYPE_CHECKING:
     from symbolic.rules import RuleSet

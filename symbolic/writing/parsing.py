@@ -19,23 +19,9 @@ from pydantic import Field, create_model
 
 from symbolic.declaration import DEFAULT_PRIORITY, Declaration, RuleError, RuleKind
 from symbolic.domain import Action, DomainError, State, domain_of
-from symbolic.expression import (
-    ChoiceTerm,
-    Choose,
-    Constant,
-    Expr,
-    ExpressionError,
-    Fields,
-    Number,
-    NumberTerm,
-    Term,
-    TruthTerm,
-    fields,
-    implies,
-    maximum,
-    minimum,
-)
+from symbolic.expression import Choose, Constant, Expr, ExpressionError, Number
 from symbolic.rules import RuleSet
+from symbolic.terms import ChoiceTerm, Fields, NumberTerm, Term, TruthTerm, fields, implies, maximum, minimum
 
 MAX_TEXT: Final = 1_000_000
 """A longer text is refused before it is read."""
@@ -122,7 +108,7 @@ def read(
 
 @cache
 def _parser() -> lark.Lark:
-    grammar = files("symbolic").joinpath("grammar.lark").read_text()
+    grammar = files("symbolic.writing").joinpath("grammar.lark").read_text()
     return lark.Lark(grammar, parser="lalr", propagate_positions=True, maybe_placeholders=True)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from symbolic.declaration import RuleError
 from symbolic.domain import Action, State, domain_of
-from symbolic.parsing import read
-from symbolic.text import joined, namer, rule_text, type_text
+from symbolic.writing.parsing import read
+from symbolic.writing.text import joined, namer, rule_text, type_text
 
 
 def formatted(

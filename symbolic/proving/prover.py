@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from symbolic.census import Census
-from symbolic.compiled import Codes
 from symbolic.domain import codes_of
 from symbolic.expression import Constant
-from symbolic.residual import residual
-from symbolic.session import Atom, Clause, Point
-from symbolic.smt import Solver
-from symbolic.worker import SolverError
+from symbolic.proving.census import Census
+from symbolic.reading.compiled import Codes
+from symbolic.reading.residual import residual
+from symbolic.solving.session import Atom, Clause, Point
+from symbolic.solving.smt import Solver
+from symbolic.solving.worker import SolverError
 
 if TYPE_CHECKING:
     from symbolic.rules import RuleSet

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from symbolic.reference import MAYBE, NO, YES, Truth
-from symbolic.translation import Translation
+from symbolic.reading.reference import MAYBE, NO, YES, Truth
+from symbolic.solving.translation import Translation
 
 if TYPE_CHECKING:
     from symbolic.rules import RuleSet

@@ -10,7 +10,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from types import ModuleType
 from typing import Any, Final, TypeVar
 
-from symbolic.session import Budget, Session
+from symbolic.solving.session import Budget, Session
 
 INTERRUPTS: Final = 50
 """How often the watchdog interrupts, every 10 ms, before it abandons a worker."""

@@ -17,8 +17,9 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from symbolic.domain import Action, Facts
-from symbolic.repair import distance
+from symbolic.domain import Action
+from symbolic.facts import Facts
+from symbolic.mending.repair import distance
 from symbolic.verdict import Verdict
 
 if TYPE_CHECKING:

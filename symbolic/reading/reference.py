@@ -13,7 +13,7 @@ from enum import Enum
 from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
-from symbolic.domain import Action, Facts, State, codes_of, shortest
+from symbolic.domain import Action, State, codes_of, shortest
 from symbolic.expression import (
     DIVISIONS,
     Arithmetic,
@@ -34,6 +34,7 @@ from symbolic.expression import (
     Same,
     walk,
 )
+from symbolic.facts import Facts
 
 if TYPE_CHECKING:
     from symbolic.rules import Rule

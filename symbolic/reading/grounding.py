@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from symbolic.compiled import Codes, compile_conditions
-from symbolic.domain import Action, Facts, codes_of
+from symbolic.domain import Action, codes_of
 from symbolic.expression import Constant, Expr, Join, Junction, Member, Not, Read
-from symbolic.reference import NO, YES, Truth, truth
-from symbolic.residual import residual
+from symbolic.facts import Facts
+from symbolic.reading.compiled import Codes, compile_conditions
+from symbolic.reading.reference import NO, YES, Truth, truth
+from symbolic.reading.residual import residual
 
 if TYPE_CHECKING:
     from symbolic.rules import Rule

@@ -6,10 +6,11 @@ import itertools
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-from symbolic.compiled import Codes
-from symbolic.domain import Facts, FieldSpec, Kind
+from symbolic.domain import FieldSpec, Kind
 from symbolic.expression import Owner
-from symbolic.reference import MAYBE, NO, YES, Truth
+from symbolic.facts import Facts
+from symbolic.reading.compiled import Codes
+from symbolic.reading.reference import MAYBE, NO, YES, Truth
 
 if TYPE_CHECKING:
     from symbolic.rules import RuleSet

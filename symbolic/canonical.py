@@ -1,0 +1,52 @@
+"""Expressions as canonical JSON, version 1: equal trees have equal texts and hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from symbolic.expression import (
+    Choose,
+    Compare,
+    Compute,
+    Constant,
+    Expr,
+    Join,
+    Member,
+    Not,
+    Number,
+    Read,
+    Same,
+    children,
+)
+
+
+def to_plain(expr: Expr) -> list[object]:
+    """The expression as nested lists; the first item names the node."""
+    match expr:
+        case Number():
+            return ["number", str(expr.value)]
+        case Read():
+            return ["read", expr.owner.value, expr.field.name]
+        case Constant():
+            return ["constant", expr.value]
+        case Member():
+            return ["member", to_plain(expr.read), *(expr.read.field.words[code] for code in expr.codes)]
+        case Compare() | Compute() | Join():
+            return [expr.op.value, *map(to_plain, children(expr))]
+        case Same():
+            return ["same", *map(to_plain, children(expr))]
+        case Not():
+            return ["not", *map(to_plain, children(expr))]
+        case Choose():
+            return ["choose", *map(to_plain, children(expr))]
+
+
+def to_json(expr: Expr) -> str:
+    """Canonical JSON text: equal trees have equal texts."""
+    return json.dumps(to_plain(expr), separators=(",", ":"))
+
+
+def sha256(expr: Expr) -> str:
+    """Hash of the canonical JSON, as hexadecimal text."""
+    return hashlib.sha256(to_json(expr).encode()).hexdigest()

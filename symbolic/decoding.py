@@ -1,0 +1,114 @@
+"""Expressions read back from canonical JSON, every node checked as if it had been written by hand."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from typing import Final, TypeAlias, cast
+
+from symbolic.domain import Action, Kind, State
+from symbolic.expression import (
+    MAX_DEPTH,
+    Arithmetic,
+    Choose,
+    Compare,
+    Compute,
+    Constant,
+    Expr,
+    ExpressionError,
+    Join,
+    Junction,
+    Not,
+    Number,
+    Order,
+    Read,
+    is_number,
+    is_truth,
+)
+from symbolic.terms import ChoiceTerm, fields, same
+
+Json: TypeAlias = "list[Json] | str | bool"
+
+
+def from_json(text: str, state: type[State], action: type[Action]) -> Expr:
+    """Read canonical JSON back against the types that it speaks of; anything else is an `ExpressionError`."""
+    try:
+        plain = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ExpressionError("expected an expression as JSON, got other text; give the text of to_json") from None
+    return from_plain(plain, state, action)
+
+
+def from_plain(plain: object, state: type[State], action: type[Action], depth: int = MAX_DEPTH) -> Expr:
+    """Read nested lists back; every node is checked as if it had been written by hand."""
+    if depth <= 0:
+        raise ExpressionError(f"expected at most {MAX_DEPTH} levels, got a deeper expression; split the rule")
+    match plain:
+        case ["number", str(text)]:
+            return Number(_fraction(text))
+        case ["constant", bool(value)]:
+            return Constant(value)
+        case ["read", "state" | "action" as owner, str(name)]:
+            return cast(Read, (fields(state) if owner == "state" else fields(action))[name].expr)
+        case ["member", read, *words]:
+            return _choice(from_plain(read, state, action, depth - 1)).isin(*cast(list[str], words)).expr
+        case ["same", left, right]:
+            return same(*(_choice(from_plain(part, state, action, depth - 1)).expr for part in (left, right)))
+        case [str(name), *parts] if parts:
+            return _build(name, tuple(from_plain(part, state, action, depth - 1) for part in parts))
+        case _:
+            raise ExpressionError(f"expected a node of an expression, got `{plain!r:.60}`; give the text of to_json")
+
+
+def _fraction(text: str) -> Fraction:
+    try:
+        value = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        value = None
+    if value is None or str(value) != text:
+        raise ExpressionError(f"expected a reduced fraction, got `{text:.60}`; write it as `7/2`")
+    return value
+
+
+def _choice(expr: Expr) -> ChoiceTerm:
+    if isinstance(expr, Read) and expr.field.kind is Kind.CHOICE:
+        return ChoiceTerm(expr)
+    raise ExpressionError("expected a choice field, got another expression; compare like with like")
+
+
+_ARITY: Final = {
+    "subtract": 2,
+    "multiply": 2,
+    "floor_divide": 2,
+    "modulo": 2,
+    "negate": 1,
+    "absolute": 1,
+    "implies": 2,
+    "iff": 2,
+    "not": 1,
+    "choose": 3,
+}
+
+
+def _build(name: str, parts: tuple[Expr, ...]) -> Expr:
+    known = name in _ARITY or name in {*Arithmetic, *Order, *Junction}
+    arity = 2 if name in set(Order) else _ARITY.get(name, max(2, len(parts)))
+    if not known or len(parts) != arity:
+        raise ExpressionError(
+            f"expected a known operator with its operands, got `{name:.60}` of {len(parts)}; check the text"
+        )
+    is_first_truth = name in {"not", "choose", *Junction}
+    is_rest_truth = name in {"not", *Junction}
+    for place, part in enumerate(parts):
+        wants_truth = is_first_truth if place == 0 else is_rest_truth
+        if not (is_truth(part) if wants_truth else is_number(part)):
+            raise ExpressionError(
+                f"expected {'conditions' if wants_truth else 'numbers'} in `{name}`, got another sort; check it"
+            )
+    if name == "not":
+        return Not(parts[0])
+    if name == "choose":
+        return Choose(*parts)
+    if name in set(Order):
+        return Compare(Order(name), *parts)
+    return Join(Junction(name), parts) if name in set(Junction) else Compute(Arithmetic(name), parts)

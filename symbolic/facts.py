@@ -1,0 +1,198 @@
+"""Facts: what one agent perceives, each field exact, an interval or unknown."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, cast
+
+from symbolic.domain import (
+    UNKNOWN,
+    Code,
+    DomainError,
+    FieldSpec,
+    Interval,
+    Kind,
+    Known,
+    State,
+    Value,
+    codes_of,
+    domain_of,
+    show_value,
+)
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Facts:
+    """What one agent perceives: for each field of a state type an exact value, an interval or `UNKNOWN`.
+
+    Build with `exact`, `of` or `from_json`, which validate; `from_codes` trusts its caller.
+    """
+
+    schema: type[State]
+    codes: tuple[Code, ...]
+    """Per field: the code, the lowest and highest code, or None for unknown."""
+    age_s: float
+    """Age of the observation in seconds, >= 0."""
+    is_exact: bool
+    """True when every field has one value."""
+
+    def __init__(self, schema: type[State], codes: tuple[Code, ...], age_s: float = 0.0) -> None:
+        """Trusts `codes`; see `from_codes`."""
+        put = object.__setattr__
+        put(self, "schema", schema)
+        put(self, "codes", codes)
+        put(self, "age_s", age_s)
+        put(self, "is_exact", _are_exact(codes))
+
+    @classmethod
+    def from_codes(cls, schema: type[State], codes: tuple[Code, ...], age_s: float = 0.0) -> Facts:
+        """Facts of already validated codes: the fast path of worlds and generators; the check guards the ranges."""
+        return cls(schema, codes, age_s)
+
+    @classmethod
+    def exact(cls, state: State, age_s: float = 0.0) -> Facts:
+        """Facts of a fully known state."""
+        return cls(type(state), codes_of(state), _demand_age(age_s))
+
+    @classmethod
+    def of(cls, schema: type[State], /, **fields: Known) -> Facts:
+        """Facts by field name; every field must be given, if only as `UNKNOWN`."""
+        domain = domain_of(schema)
+        for name in fields:
+            domain.field(name)
+        missing = [name for name in domain.by_name if name not in fields]
+        if missing:
+            raise DomainError(f"expected a fact for `{missing[0]}`, got none; give UNKNOWN for what is not known")
+        return cls(schema, tuple(_encode_known(field, fields[field.name]) for field in domain.fields))
+
+    def aged(self, age_s: float) -> Facts:
+        """The same facts with another age in seconds."""
+        return Facts(self.schema, self.codes, _demand_age(age_s))
+
+    def value(self, name: str) -> Known:
+        """What is known of one field."""
+        field = domain_of(self.schema).field(name)
+        return _decode_known(field, self.codes[field.index])
+
+    def items(self) -> Iterator[tuple[str, Known]]:
+        """Name and knowledge of every field, in declaration order."""
+        for field, code in zip(domain_of(self.schema).fields, self.codes, strict=True):
+            yield field.name, _decode_known(field, code)
+
+    def span(self, field: FieldSpec) -> tuple[int, int]:
+        """Lowest and highest code that the facts allow for a field."""
+        code = self.codes[field.index]
+        if code is None:
+            return field.low, field.high
+        return (code, code) if isinstance(code, int) else code
+
+    def show(self, field: FieldSpec) -> str:
+        """Text of what is known of a field: `12.5`, `3 to 4`, `red`, `unknown`."""
+        code = self.codes[field.index]
+        if code is None:
+            return "unknown"
+        return field.show(code) if isinstance(code, int) else f"{field.show(code[0])} to {field.show(code[1])}"
+
+    def state(self) -> State:
+        """The one state that exact facts describe; otherwise a `DomainError`."""
+        if not self.is_exact:
+            raise DomainError("expected exact facts, got an interval or unknown field; ask for single values instead")
+        return self.schema.model_validate(dict(self.items()))
+
+    def to_json(self) -> str:
+        """Canonical JSON: sorted keys, intervals as pairs, unknown as null."""
+        # Written by hand: this is on the path of every check, and json.dumps takes three times as long.
+        domain = self.schema.__domain__
+        if len(self.codes) != len(domain.fields):
+            raise DomainError(f"expected {len(domain.fields)} facts, got {len(self.codes)}; give UNKNOWN for the rest")
+        parts = [
+            key + (texts.get(self.codes[index]) or write(self.codes[index]))
+            for key, index, texts, write in domain.writers
+        ]
+        age = repr(_demand_age(self.age_s))
+        return f'{{"age_s":{age},"fields":{{{",".join(parts)}}},"schema":"{domain.name}","version":1}}'
+
+    @classmethod
+    def from_json(cls, text: str, schema: type[State]) -> Facts:
+        """Read `to_json` text back, validating every value; anything else is a `DomainError`."""
+        try:
+            record = json.loads(text, object_pairs_hook=_without_repeats)
+        except (ValueError, RecursionError) as error:
+            raise DomainError(
+                f"expected facts as JSON, got {show_value(text)}; give the text of to_json ({error})"
+            ) from None
+        if not isinstance(record, dict) or set(record) != {"age_s", "fields", "schema", "version"}:
+            raise DomainError(
+                f"expected keys age_s, fields, schema, version, got {show_value(record)}; give the text of to_json"
+            )
+        if record["version"] != 1 or record["schema"] != schema.__name__ or not isinstance(record["fields"], dict):
+            raise DomainError(
+                f"expected version 1 of `{schema.__name__}`, got {show_value((record['version'], record['schema']))}; "
+                "read it with its own state type"
+            )
+        known = {name: _from_plain(domain_of(schema).field(name), value) for name, value in record["fields"].items()}
+        return cls.of(schema, **known).aged(record["age_s"])
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the canonical JSON, as hexadecimal text."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+
+def _are_exact(codes: tuple[Code, ...]) -> bool:
+    return set(map(type, codes)) == _EXACT
+
+
+_EXACT: Final = {int}
+
+
+def _demand_age(age_s: float) -> float:
+    if isinstance(age_s, bool) or not isinstance(age_s, (int, float)) or not (math.isfinite(age_s) and age_s >= 0):
+        raise DomainError(f"expected an age of 0 s or more, got {show_value(age_s)}; drop facts of unknown age")
+    return float(age_s)
+
+
+def _encode_known(field: FieldSpec, known: Known) -> Code:
+    if known is UNKNOWN:
+        return None
+    if not isinstance(known, Interval):
+        return field.encode(known)
+    if field.kind is not Kind.NUMBER:
+        raise DomainError(f"expected a value or UNKNOWN for `{field.name}`, got an interval; only numbers have one")
+    low, high = field.encode(_whole(field, known.low)), field.encode(_whole(field, known.high))
+    return low if low == high else (low, high)
+
+
+def _whole(field: FieldSpec, value: float) -> float:
+    return int(value) if field.is_whole and value == int(value) else value
+
+
+def _decode_known(field: FieldSpec, code: Code) -> Known:
+    if code is None:
+        return UNKNOWN
+    if isinstance(code, int):
+        return field.decode(code)
+    return Interval(cast(float, field.decode(code[0])), cast(float, field.decode(code[1])))
+
+
+def _from_plain(field: FieldSpec, value: object) -> Known:
+    if value is None:
+        return UNKNOWN
+    if isinstance(value, list):
+        if len(value) == 2 and all(isinstance(end, (int, float)) and not isinstance(end, bool) for end in value):
+            return Interval(value[0], value[1])
+        raise DomainError(
+            f"expected two ends of an interval for `{field.name}`, got {show_value(value)}; give [low, high]"
+        )
+    return cast(Value, value)
+
+
+def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    record = dict(pairs)
+    if len(record) != len(pairs):
+        raise ValueError("a key is repeated")
+    return record

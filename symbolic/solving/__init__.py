@@ -1,0 +1,1 @@
+"""The solver: its thread, its contexts and what it is asked."""

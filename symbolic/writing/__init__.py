@@ -1,0 +1,1 @@
+"""Rules as text: grammar, parser, layout."""
