@@ -191,7 +191,7 @@ def verdict_of(summary: Summary) -> Exit:
     """What a run tells the shell: executed violations fail, an undecided or unfinished run is inconclusive."""
     if summary.violations.executed or summary.rechecks.mismatches:
         return Exit.FAILED
-    is_open = summary.checks.undecided > 0 or summary.status != "complete"
+    is_open = summary.checks.undecided > 0 or bool(summary.rechecks.inconclusive) or summary.status != "complete"
     return Exit.INCONCLUSIVE if is_open else Exit.PASS
 
 

@@ -44,7 +44,7 @@ from scenarios.recheck import Rechecks
 from scenarios.scenario import Role, Scenario, load
 from scenarios.world import Truths, World, WorldError
 from symbolic import DomainError, Facts
-from symbolic.solving.smt import Mismatch
+from symbolic.solving.redecision import Mismatch
 
 RUNS = Path("runs")
 """Where run directories go by default."""
@@ -90,7 +90,7 @@ class Stage:
     tick: int = 0
     is_bus_down: bool = False
     is_distrusted: bool = False
-    """Z3 did not confirm a verdict: from then on every agent does its safe stop."""
+    """Z3 contradicted a verdict: from then on every agent does its safe stop."""
     spent_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     """Part -> wall-clock seconds."""
     rungs: Counter[Rung] = field(default_factory=Counter)
@@ -279,7 +279,7 @@ def _perceive(stage: Stage, name: str) -> Facts | None:
     """What an agent perceives in this tick, the claims that reached it included; None if there is no observation."""
     claims = _heard(stage, name)
     if stage.is_distrusted:
-        return None  # facts whose verdicts were not confirmed are none: the ladder goes straight to the safe stop
+        return None  # facts whose verdicts were contradicted are none: the ladder goes straight to the safe stop
     with stage.timed("world"):
         try:
             stage.world.receive(name, claims)
@@ -435,7 +435,7 @@ async def _exchange(stage: Stage, envelopes: list[Envelope]) -> None:
 
 
 def _distrust(stage: Stage, mismatches: list[Mismatch]) -> None:
-    """Record verdicts that Z3 did not confirm; after the first, nothing but safe stops is executed."""
+    """Record verdicts that Z3 contradicted; after the first, nothing but safe stops is executed."""
     for mismatch in mismatches:
         said = f"{mismatch.rule}: recorded {mismatch.claimed}, found {mismatch.found}"
         stage.fault(FaultKind.CHECK_MISMATCH, f"{said}; {mismatch.reason}")
@@ -450,5 +450,6 @@ def _side(stage: Stage, wall_s: float) -> dict[str, JsonValue]:
         "wall_s": round(wall_s, 6),
         "sim_s": stage.t_sim,
         "rechecked": stage.rechecks.num_verdicts,
+        "inconclusive": stage.rechecks.num_inconclusive,
         "spent_s": {name: round(value, 6) for name, value in sorted(spent.items())},
     }

@@ -122,6 +122,9 @@ class Rechecks(Frozen):
     verdicts: int | None
     """None where no side file tells."""
     mismatches: int
+    """Rules of verdicts that Z3 contradicted."""
+    inconclusive: int | None = None
+    """Verdicts that Z3 neither confirmed nor contradicted; None where no side file tells."""
 
 
 class Speed(Frozen):
@@ -214,6 +217,7 @@ def summarise(run: Path) -> Summary:
         rechecks=Rechecks(
             verdicts=side.rechecked if side else None,
             mismatches=sum(fault.count for fault in faults if fault.fault is FaultKind.CHECK_MISMATCH),
+            inconclusive=side.inconclusive if side else None,
         ),
         faults=dict(sorted(Counter(fault.fault.value for fault in faults).items())),
         speed=speed_of(side, len(decisions)) if side else None,
@@ -324,6 +328,7 @@ class Side(Frozen):
     wall_s: float
     sim_s: float
     rechecked: int
+    inconclusive: int = 0
     spent_s: dict[str, float]
 
 

@@ -132,8 +132,13 @@ def _fidelity(found: Locality) -> str:
 
 def _rechecks(summary: Summary) -> list[Row]:
     checked = summary.rechecks
-    known = "-" if checked.verdicts is None else str(checked.verdicts)
-    return [("re-decided by Z3", known), ("mismatches", str(checked.mismatches))]
+    if checked.verdicts is None or checked.inconclusive is None:
+        return [("re-decided by Z3", "-"), ("mismatches", str(checked.mismatches))]
+    return [
+        ("re-decided by Z3", str(checked.verdicts - checked.inconclusive)),
+        ("mismatches", str(checked.mismatches)),
+        ("inconclusive", str(checked.inconclusive)),
+    ]
 
 
 def _speed(summary: Summary) -> list[Row]:

@@ -30,7 +30,8 @@ class Worker:
         self._budget, self._load = budget, load
         self._is_querying: Callable[[], None] | None = None
         self._beats = 0
-        threading.Thread(target=self._serve, name="symbolic-solver", daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, name="symbolic-solver", daemon=True)
+        self._thread.start()
 
     def run(self, job: Callable[[Session], T], watchdog_s: float) -> T:
         """Hand a job over and wait; `FutureTimeout` when nothing moved for `watchdog_s` and interrupts did not help."""
@@ -55,7 +56,13 @@ class Worker:
                 break
         raise FutureTimeout  # also where an answer came after the watchdog: late answers are dropped
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether its thread still runs."""
+        return self._thread.is_alive()
+
     def close(self) -> None:
+        """End it after the job that it is at."""
         self._jobs.put(None)
 
     def _serve(self) -> None:

@@ -11,12 +11,14 @@ from agents.recording import audit_run
 from agents.recording.events import DecisionRecord, Fault, FaultKind, Rung
 from agents.recording.trace import Trace
 from localist_core import Choice, Core, OverloadError, Request, ScriptedCore
+from scenarios.cli import verdict_of
+from scenarios.commands.arguments import Exit
 from scenarios.config import BusConfig, Part, RunConfig
 from scenarios.recheck import Rechecks
 from scenarios.replay import replay
 from scenarios.report.summary import Summary, summarise
 from scenarios.run import Pulse, free_path, run
-from symbolic.solving.smt import Mismatch
+from symbolic.solving.redecision import Inconclusive, Mismatch, Redecision
 from tests.scenarios.policies import CONTRITE, LAWFUL, RECKLESS, reckless
 
 
@@ -144,7 +146,7 @@ def test_first_free_run_directory_is_taken(tmp_path: Path) -> None:
     assert free_path(tmp_path, "corridor-3") == tmp_path / "corridor-3-3"
 
 
-def test_verdict_that_z3_does_not_confirm_stops_every_agent_safely(tmp_path: Path) -> None:
+def test_verdict_that_z3_contradicts_stops_every_agent_safely(tmp_path: Path) -> None:
     class Doubting(Rechecks):
         async def settle(self, *, is_last: bool = False) -> list[Mismatch]:
             return [] if is_last else [Mismatch(index=0, rule="R1", claimed=None, found=None, reason="a test")]
@@ -154,3 +156,13 @@ def test_verdict_that_z3_does_not_confirm_stops_every_agent_safely(tmp_path: Pat
     assert {decision.rung for decision in found[4:]} == {Rung.SAFE_STOP}
     faults = [record.event.fault for record in Trace.read(path).faults() if isinstance(record.event, Fault)]
     assert faults[0] is FaultKind.CHECK_MISMATCH
+
+
+def test_verdicts_that_z3_cannot_decide_again_stop_nobody_and_make_the_run_inconclusive(tmp_path: Path) -> None:
+    def unsure(rules: object, notes: Sequence[object]) -> Redecision:
+        doubts = tuple(Inconclusive(index=index, reason="a test") for index in range(len(notes)))
+        return Redecision(num_confirmed=0, mismatches=(), inconclusive=doubts)
+
+    summary = summarise(run(corridor(), out=tmp_path / "run", core=LAWFUL, rechecks=Rechecks(unsure)))
+    assert (summary.rechecks.mismatches, summary.rechecks.inconclusive) == (0, summary.rechecks.verdicts)
+    assert (summary.ladder.safe_stop, verdict_of(summary)) == (0, Exit.INCONCLUSIVE)

@@ -14,6 +14,7 @@ from symbolic.expression import Expr
 from symbolic.reading.compiled import compile_conditions, compile_rules
 from symbolic.reading.grounding import disjuncts, ground_condition
 from symbolic.reading.residual import residual
+from symbolic.solving.redecision import redecide
 from symbolic.solving.smt import Solver
 from tests.symbolic.strategies import (
     ACTIONS,
@@ -125,12 +126,12 @@ def test_solver_confirms_exact_verdicts_and_finds_every_forged_one(
     rules: RuleSet[Plant, Operate], facts: list[Facts], action: Operate
 ) -> None:
     batch = [(one, action, rules.check(one, action)) for one in facts]
-    assert SOLVER.redecide(rules, batch) == []
+    assert redecide(rules, batch, SOLVER).num_confirmed == len(batch)
     for one in facts:
         broken = rules.compiled(exactly(one), codes_of(action))
         truths = [YES if place in broken else NO for place in range(len(rules.rules))]
         forged = [NO if truths[0] is YES else YES, *truths[1:]]
-        found = SOLVER.redecide(rules, [(one, action, forged)])
+        found = redecide(rules, [(one, action, forged)], SOLVER).mismatches
         assert [(m.index, m.rule, m.claimed) for m in found] == [(0, "R1", forged[0])]
 
 

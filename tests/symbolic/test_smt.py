@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from symbolic import MAYBE, NO, UNKNOWN, YES, Facts, Interval, Outcome, RuleSet, Verdict, fields
+from symbolic.solving.redecision import MAX_FAULTS, Inconclusive, Redecision, redecide
 from symbolic.solving.session import Budget
-from symbolic.solving.smt import Solver, decide, load_z3, redecide
+from symbolic.solving.smt import MAX_STUCK, Solver, decide, load_z3
 from symbolic.solving.worker import SolverError
 from tests.symbolic.strategies import ACTIONS, Operate, Plant
 
@@ -119,9 +120,11 @@ def test_unknown_is_no_approval(unsure: Solver) -> None:
 
 
 @pytest.mark.parametrize("unsure", [*UNSURE.values()], ids=[*UNSURE])
-def test_record_that_cannot_be_decided_again_is_a_mismatch(unsure: Solver) -> None:
-    found = unsure.redecide(plant_rules(), [(FOG, STAY, plant_rules().check(FOG, STAY))])
-    assert {(one.index, one.found, one.reason) for one in found} == {(0, None, "the solver could not decide")}
+def test_record_that_cannot_be_decided_again_is_inconclusive_and_no_mismatch(unsure: Solver) -> None:
+    found = redecide(plant_rules(), [(FOG, STAY, plant_rules().check(FOG, STAY))], unsure)
+    assert found == Redecision(
+        num_confirmed=0, mismatches=(), inconclusive=(Inconclusive(index=0, reason="the solver could not decide"),)
+    )
 
 
 def test_exact_checks_need_no_solver() -> None:
@@ -200,16 +203,17 @@ def test_calling_thread_is_not_the_solving_thread() -> None:
 def test_true_records_are_confirmed(solver: Solver) -> None:
     rules = plant_rules()
     batch = [(facts, action, rules.check(facts, action)) for facts in (HERE, FOG) for action in ACTIONS]
-    assert solver.redecide(rules, batch) == []
-    assert redecide(rules, batch) == []
+    confirmed = Redecision(num_confirmed=len(batch), mismatches=(), inconclusive=())
+    assert redecide(rules, batch, solver) == confirmed
+    assert redecide(rules, batch) == confirmed
 
 
 def test_forged_outcome_of_one_rule_is_found(solver: Solver) -> None:
     rules = plant_rules()
-    found = solver.redecide(
-        rules, [(HERE, STAY, (YES, NO, NO)), (FOG, STAY, (YES, NO, None)), (HERE, STAY, (NO, NO, NO))]
-    )
-    assert [(one.index, one.rule, one.claimed, one.found) for one in found] == [
+    batch = [(HERE, STAY, (YES, NO, NO)), (FOG, STAY, (YES, NO, None)), (HERE, STAY, (NO, NO, NO))]
+    found = redecide(rules, batch, solver)
+    assert (found.num_confirmed, found.inconclusive) == (1, ())
+    assert [(one.index, one.rule, one.claimed, one.found) for one in found.mismatches] == [
         (1, "R2", NO, MAYBE),
         (2, "R1", NO, MAYBE),
     ]
@@ -226,38 +230,65 @@ def test_forged_outcome_of_one_rule_is_found(solver: Solver) -> None:
 def test_verdict_of_something_else_is_a_mismatch(change: Any, solver: Solver) -> None:
     rules = plant_rules()
     verdict: Verdict = dataclasses.replace(rules.check(HERE, STAY), **change)
-    found = solver.redecide(rules, [(HERE, STAY, verdict)])
-    assert [(one.rule, one.reason) for one in found] == [
+    found = redecide(rules, [(HERE, STAY, verdict)], solver)
+    assert [(one.rule, one.reason) for one in found.mismatches] == [
         ("", "the verdict speaks of another rule set, other facts or another action")
     ]
 
 
 def test_record_without_every_rule_is_a_mismatch(solver: Solver) -> None:
-    assert (
-        solver.redecide(plant_rules(), [(HERE, STAY, (YES,))])[0].reason == "the record does not name every rule once"
-    )
+    found = redecide(plant_rules(), [(HERE, STAY, (YES,))], solver)
+    assert [one.reason for one in found.mismatches] == ["the record does not name every rule once"]
 
 
 def test_deciding_again_stays_cheap(solver: Solver) -> None:
     rules = plant_rules()
     batch = [(HERE, action, rules.check(HERE, action)) for action in ACTIONS] * 10
-    solver.redecide(rules, batch[:1])
+    redecide(rules, batch[:1], solver)
     start = time.perf_counter()
-    assert solver.redecide(rules, batch) == []
+    assert redecide(rules, batch, solver).num_confirmed == len(batch)
     cost_ms = (time.perf_counter() - start) / len(batch) * 1e3
     assert cost_ms < 50
 
 
-def test_absent_solver_confirms_nothing() -> None:
+def test_absent_solver_confirms_nothing_and_contradicts_nothing() -> None:
     rules = plant_rules()
-    found = Solver(load=absent).redecide(rules, [(HERE, STAY, rules.check(HERE, STAY))] * 2)
-    assert [(one.index, one.found, one.reason) for one in found] == [
-        (0, None, "ImportError: no module named z3"),
-        (1, None, "ImportError: no module named z3"),
-    ]
+    batch = [(HERE, STAY, rules.check(HERE, STAY))] * (MAX_FAULTS + 2)
+    found = redecide(rules, batch, Solver(load=absent))
+    reason = "ImportError: no module named z3"
+    assert (found.num_confirmed, found.mismatches) == (0, ())
+    assert found.inconclusive == tuple(Inconclusive(index=index, reason=reason) for index in range(len(batch)))
+
+
+def test_undecided_record_is_inconclusive(solver: Solver) -> None:
+    rules = calm_rules(fail)
+    undecided = rules.check(FOG, STAY)
+    assert undecided.outcome is Outcome.UNDECIDED
+    found = redecide(rules, [(FOG, STAY, undecided)], solver)
+    assert found.inconclusive == (Inconclusive(index=0, reason="undecided then"),)
+
+
+def test_record_after_a_fault_is_decided_again() -> None:
+    rules, answers = plant_rules(), iter([fail])
+    with Solver(load=faulty(lambda real: next(answers, lambda real: real())(real))) as solver:
+        found = redecide(rules, [(HERE, STAY, rules.check(HERE, STAY))] * 3, solver)
+    assert (found.num_confirmed, [one.index for one in found.inconclusive]) == (2, [0])
 
 
 def test_record_of_contradictory_facts_is_a_mismatch(solver: Solver) -> None:
     empty = Facts.from_codes(Plant, ((2, 1), *HERE.codes[1:]))
-    found = solver.redecide(plant_rules(), [(empty, STAY, (NO, NO, NO))])
-    assert [one.reason for one in found] == ["the facts are out of range or contradict"]
+    found = redecide(plant_rules(), [(empty, STAY, (NO, NO, NO))], solver)
+    assert [one.reason for one in found.mismatches] == ["the facts are out of range or contradict"]
+
+
+def test_stuck_workers_are_not_replaced_without_end() -> None:
+    gate = threading.Event()
+    with Solver(Budget(watchdog_s=0.01), load=faulty(lambda real: gate.wait())) as solver:
+        for _ in range(MAX_STUCK):
+            with pytest.raises(SolverError, match="the worker is abandoned"):
+                solver.decide(plant_rules(), FOG, STAY)
+        with pytest.raises(
+            SolverError, match=r"^expected workers that end, got 4 that are stuck; restart the process$"
+        ):
+            solver.decide(plant_rules(), FOG, STAY)
+        gate.set()
