@@ -72,6 +72,20 @@ def test_numbers_beyond_32_bits_are_computed_in_64() -> None:
     assert found.tolist() == [[True], [False]]
 
 
+class Near(State):
+    x: int = whole(ge=-100, le=100)
+
+
+@pytest.mark.parametrize("factor", [1, 163, 164, 327, 328, 10_737_418, 10_737_419, 21_474_836, 21_474_837])
+def test_products_at_the_edge_of_each_width_are_exact(factor: int) -> None:
+    """100 times the factor lies on both sides of 2**14, 2**15, 2**30 and 2**31."""
+    rules, x = RuleSet(Near, Go), fields(Near).x
+    rules.add(kind="forbid", name="exact", expression=(x * factor == 100 * factor) | (x * factor == -100 * factor))
+    states = numpy.arange(-100, 101)[:, None]
+    assert numpy.flatnonzero(batch(rules)(states, numpy.array([0]))[:, 0]).tolist() == [0, 200]
+    assert batch(rules).bits == (16 if factor < 164 else 32 if factor < 10_737_419 else 64)
+
+
 def test_a_sum_that_leaves_64_bits_on_the_way_is_refused() -> None:
     x = fields(Far).x
     with pytest.raises(BatchError, match=r"^rule `far`: expected numbers below 2\*\*62, got larger ones"):
