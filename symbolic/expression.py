@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 from symbolic.domain import FieldSpec, Kind
 
@@ -164,6 +164,25 @@ def children(expr: Expr) -> tuple[Expr, ...]:
             return (expr.read,)
         case _:
             return ()
+
+
+def rebuilt(expr: Expr, parts: Sequence[Expr]) -> Expr:
+    """The same node with other direct parts, in the order of `children`."""
+    match expr:
+        case Compute() | Join():
+            return replace(expr, args=tuple(parts))
+        case Choose():
+            return Choose(*parts)
+        case Compare():
+            return Compare(expr.op, *parts)
+        case Same():
+            return Same(*cast("Sequence[Read]", parts))
+        case Not():
+            return Not(*parts)
+        case Member():
+            return Member(cast(Read, parts[0]), expr.codes)
+        case _:
+            return expr
 
 
 def walk(expr: Expr) -> Iterator[Expr]:

@@ -34,6 +34,7 @@ from symbolic.reading.compiled import Codes, compile_rules
 from symbolic.reading.reference import demand_divisors
 from symbolic.reading.sentence import sentence
 from symbolic.terms import TruthTerm, fields
+from symbolic.unrolling import unrolled
 
 if TYPE_CHECKING:
     from symbolic.reading.grounding import Line
@@ -54,7 +55,9 @@ class Rule:
     declared: Declaration
     """As it was written."""
     expression: Expr
-    """What is forbidden, or what is required, with all exceptions in it."""
+    """What is forbidden, or what is required, with all exceptions in it: a plain tree."""
+    shown: Expr
+    """The same as people read it: with whatever was declared that is more than the plain tree."""
     violation: Expr = field(init=False)
     """True where the rule is broken."""
     reads: tuple[Read, ...] = field(init=False, repr=False)
@@ -308,10 +311,13 @@ class RuleSet(Generic[S, A]):
 
     def _seal(self) -> _Sealed:
         drafts = self._ordered()
-        flat = flattened(drafts, [codes_of(action) for action in self.actions])
+        actions = [codes_of(action) for action in self.actions]
+        plain = [replace(draft, expression=unrolled(draft.expression)) for draft in drafts]
+        flat = flattened(plain, actions)
+        shown = flat if plain == drafts else flattened(drafts, actions)
         obligations = [draft for draft in drafts if draft.kind != "permit"]
         rules = tuple(
-            Rule(anchor=f"R{place}", declared=draft, expression=flat[draft.name])
+            Rule(anchor=f"R{place}", declared=draft, expression=flat[draft.name], shown=shown[draft.name])
             for place, draft in enumerate(obligations, start=1)
         )
         compiled = compile_rules([rule.violation for rule in rules], domain_of(self.state), domain_of(self.action))

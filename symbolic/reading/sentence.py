@@ -47,7 +47,7 @@ _CALL: Final = {Arithmetic.MINIMUM: "min", Arithmetic.MAXIMUM: "max", Arithmetic
 def sentence(rule: Rule) -> str:
     """One English sentence with the declared names, such as `Forbidden when light is red and speed > 3.`."""
     owners: dict[str, set[Owner]] = {}
-    for read in reads(rule.expression):
+    for read in reads(rule.shown):
         owners.setdefault(read.field.name, set()).add(read.owner)
 
     def name(read: Read, code: int | None) -> str:
@@ -55,7 +55,7 @@ def sentence(rule: Rule) -> str:
             return read.field.words[code]
         return f"{read.owner.value}.{read.field.name}" if len(owners[read.field.name]) > 1 else read.field.name
 
-    return f"{'Forbidden when' if rule.kind == 'forbid' else 'Required:'} {_truth(rule.expression, name, _LOOSE)}."
+    return f"{'Forbidden when' if rule.kind == 'forbid' else 'Required:'} {_truth(rule.shown, name, _LOOSE)}."
 
 
 def phrase(expr: Expr, words: Mapping[str, str]) -> str:
