@@ -21,7 +21,9 @@ from symbolic.domain import (
 from symbolic.expression import Expr, ExpressionError
 from symbolic.facts import Facts
 from symbolic.mending.concession import Concession, concede
+from symbolic.mending.metric import Metric, MetricError
 from symbolic.mending.repair import distance, nearest
+from symbolic.mending.shield import Shield, ShieldError
 from symbolic.proving.report import Answer, Finding, Level, Report, Sort
 from symbolic.proving.verify import verify
 from symbolic.reading.batch import Batch, BatchError, batch
@@ -56,12 +58,16 @@ __all__ = [
     "Kind",
     "Level",
     "Line",
+    "Metric",
+    "MetricError",
     "Outcome",
     "Report",
     "Rule",
     "RuleError",
     "RuleKind",
     "RuleSet",
+    "Shield",
+    "ShieldError",
     "Sort",
     "State",
     "Truth",

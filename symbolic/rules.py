@@ -30,6 +30,7 @@ from symbolic.domain import Action, State, actions_of, codes_of, domain_of
 from symbolic.expression import Expr, ExpressionError, Read, demand_budget, is_truth, reads
 from symbolic.facts import Facts
 from symbolic.mending import repair
+from symbolic.mending.metric import Metric
 from symbolic.reading.compiled import Codes, compile_rules
 from symbolic.reading.reference import demand_divisors
 from symbolic.reading.sentence import sentence
@@ -343,9 +344,9 @@ class RuleSet(Generic[S, A]):
         """For each action in order: whether it is safe."""
         return verdict.sweep(self, facts)
 
-    def nearest(self, facts: Facts, action: A) -> A | None:
-        """The nearest safe action; None where there is none."""
-        return cast("A | None", repair.nearest(self, facts, action))
+    def nearest(self, facts: Facts, action: A, metric: Metric | None = None) -> A | None:
+        """The nearest safe action, by steps or by a declared metric; None where there is none."""
+        return cast("A | None", repair.nearest(self, facts, action, metric))
 
     def to_json(self) -> str:
         """Canonical JSON of types and rules, version 1."""

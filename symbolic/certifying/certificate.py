@@ -3,7 +3,8 @@
 Canonical JSON, version 1, one kind each:
 
     verdict     facts, action, outcome, the anchors of the rules violated and undecided
-    repair      facts, the wanted action, the nearest safe action, and their distance
+    repair      facts, the wanted action, the nearest safe action, and their distance: in steps, or under the costs
+                that stand beside it as `metric` (`Metric.record`), then as text where it is no whole number
     totality    witnesses: actions of which in every state of the domain one is safe
 
 Every certificate names the rule set by its hash, and the certificate before it (`prev`: its SHA-256, or empty), so that
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from symbolic.domain import Action
 from symbolic.facts import Facts
-from symbolic.mending.repair import distance
+from symbolic.mending.metric import Metric
 from symbolic.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -50,21 +51,25 @@ def verdict_certificate(ruleset: RuleSet[Any, Any], facts: Facts, verdict: Verdi
     )
 
 
-def repair_certificate(ruleset: RuleSet[Any, Any], facts: Facts, wanted: Action, *, prev: str = "") -> str | None:
+def repair_certificate(
+    ruleset: RuleSet[Any, Any], facts: Facts, wanted: Action, metric: Metric | None = None, *, prev: str = ""
+) -> str | None:
     """The certificate that an action is the nearest safe one to a wanted one; None where no action is safe."""
-    nearest = ruleset.nearest(facts, wanted)
+    nearest = ruleset.nearest(facts, wanted, metric)
     if nearest is None:
         return None
+    away = (metric or Metric.steps(ruleset.action)).distance(wanted, nearest)
     return _canonical(
         {
             "action": nearest.model_dump(),
-            "distance": distance(wanted, nearest),
+            "distance": away.numerator if away.denominator == 1 else str(away),
             "facts": json.loads(facts.to_json()),
             "kind": "repair",
             "prev": prev,
             "rules": ruleset.sha256,
             "version": 1,
             "wanted": wanted.model_dump(),
+            **({"metric": metric.record()} if metric else {}),
         }
     )
 

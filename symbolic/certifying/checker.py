@@ -10,7 +10,6 @@ highest value, each truth is one or open. A point is a box of one code a field: 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -75,7 +74,7 @@ class Rules:
     order: list[str] = field(default_factory=list)  # names of what can be broken, R1 first
     defeaters: dict[str, list[str]] = field(default_factory=dict)
     reads: dict[str, set[Key]] = field(default_factory=dict)  # of the state, by each rule and what may defeat it
-    actions: list[Box] = field(default_factory=list)
+    whole: dict[str, Box] = field(default_factory=dict)  # the box of all states, and that of all actions
     boxes: int = 0
 
     def __post_init__(self) -> None:
@@ -91,9 +90,8 @@ class Rules:
                 self.defeaters[other].append(name)
         self.order = [name for name, rule in self.rules.items() if rule["kind"] != "permit"]
         self.reads = {name: set(self.read(name)) for name in self.order}
-        keys = [key for key in self.fields if key[0] == "action"]
-        for codes in itertools.product(*(range(self.fields[key].low, self.fields[key].high + 1) for key in keys)):
-            self.actions.append({key: (code, code) for key, code in zip(keys, codes, strict=True)})
+        for owner in ("state", "action"):
+            self.whole[owner] = {key: (one.low, one.high) for key, one in self.fields.items() if key[0] == owner}
 
     def read(self, name: str, above: tuple[str, ...] = ()) -> Iterator[Key]:
         if name in above:
@@ -117,10 +115,16 @@ class Rules:
         for other in self.defeaters[name] if own else ():
             if self.rules[other]["kind"] == "permit":
                 applies = self.truth(self.rules[other]["expression"], box)
-            else:  # where it forbids some action
-                applies = max(self.breaks(other, box | action) for action in self.actions)
+            else:
+                applies = self.applies(other, box, self.whole["action"])
             own = min(own, 2 - self.undefeated(other, applies, box))
         return own
+
+    def applies(self, name: str, box: Box, action: Box) -> int:
+        """Whether a rule forbids, in a box of states, some action of a box of actions."""
+        found = self.looked(self.breaks(name, box | action))
+        halves = (self.applies(name, box, half) for half in self.halves(action, action))
+        return max(halves, default=EITHER) if found == EITHER else found
 
     # Conditions and numbers over a box
 
@@ -185,10 +189,12 @@ class Rules:
 
     def box_of(self, owner: str, values: Mapping[str, Any]) -> Box:
         """The box of values that are exact, [lowest, highest], or None for unknown."""
-        keys = {key for key in self.fields if key[0] == owner}
-        if {(owner, name) for name in values} != keys:
+        if {(owner, name) for name in values} != set(self.whole[owner]):
             _refuse(f"expected a value of each field of the {owner}, got `{sorted(values)!r:.80}`")
-        return {key: self.span(self.fields[key], values[key[1]]) for key in keys}
+        box = {key: self.span(self.fields[key], values[key[1]]) for key in self.whole[owner]}
+        if owner == "action" and any(low != high for low, high in box.values()):
+            _refuse("expected one action, got several at once")
+        return box
 
     def span(self, one: Field, value: Any) -> tuple[int, int]:
         if value is None:
@@ -207,6 +213,9 @@ class Rules:
         """Whether a rule is broken anywhere in a box."""
         found = self.looked(self.violated(name, box))
         return found == YES or (found == EITHER and any(self.ever(name, h) for h in self.halves(box, self.reads[name])))
+
+    def is_safe(self, box: Box) -> bool:
+        return not any(self.ever(name, box) for name in self.order)
 
     def covered(self, box: Box, witnesses: Sequence[Box]) -> bool:
         """Whether in every state of a box some witness breaks no rule."""
@@ -255,24 +264,45 @@ def _verdict(rules: Rules, plain: Mapping[str, Any]) -> None:
 
 
 def _repair(rules: Rules, plain: Mapping[str, Any]) -> None:
-    """The action is safe, and every action that is nearer to the wanted one, or as near and listed first, is not."""
+    """The action is safe, and no action that is nearer to the wanted one, or as near and listed first, is safe."""
     state = rules.box_of("state", plain["facts"]["fields"])
     wanted, chosen = (rules.box_of("action", plain[key]) for key in ("wanted", "action"))
-    away = [sum(abs(one[key][0] - wanted[key][0]) for key in wanted) for one in rules.actions]
-    place = rules.actions.index(chosen)
-    if plain["distance"] != away[place]:
-        _refuse(f"expected the distance {away[place]}, got `{plain['distance']!r:.20}`")
-    for index, action in enumerate(rules.actions):
-        if (away[index], index) <= (away[place], place):
-            is_safe = not any(rules.ever(name, state | action) for name in rules.order)
-            if is_safe is not (index == place):
-                _refuse("expected the nearest safe action, got another")
+    costs = plain.get("metric", {name: None for _, name in wanted})
+
+    def rank(box: Box) -> tuple[Any, list[int]]:
+        """Least distance in a box, and the first place in the order of the list."""
+        away = sum(_away(rules.fields[key], costs[key[1]], wanted[key][0], *span) for key, span in box.items())
+        return away, [low for low, _ in box.values()]
+
+    def has_better(box: Box) -> bool:
+        """Whether some action of a box is safe and comes before the chosen one."""
+        if rank(box) >= rank(chosen):
+            return False
+        if rules.looked(max(rules.violated(name, state | box) for name in rules.order)) == YES:
+            return False
+        halves = list(rules.halves(box, box))
+        return any(map(has_better, halves)) if halves else rules.is_safe(state | box)
+
+    away, _ = rank(chosen)
+    if plain["distance"] != (away if away == int(away) else str(away)):
+        _refuse(f"expected the distance {away}, got `{plain['distance']!r:.20}`")
+    if not rules.is_safe(state | chosen) or has_better(rules.whole["action"]):
+        _refuse("expected the nearest safe action, got another")
+
+
+def _away(one: Field, cost: Any, wanted: int, low: int, high: int) -> Any:
+    """Least cost from a code to any of a range: steps, a cost of a unit or of any change, or rows between words."""
+    gap = max(low - wanted, wanted - high, 0)
+    if isinstance(cost, list):
+        return min(Fraction(part) for part in cost[wanted][low : high + 1])
+    if cost is not None and Fraction(cost) <= 0:
+        _refuse(f"expected a cost above 0 of `{one.name}`, got `{cost!r:.20}`")
+    return gap if cost is None else Fraction(cost) * (gap * one.step if one.kind == "number" else gap > 0)
 
 
 def _totality(rules: Rules, plain: Mapping[str, Any]) -> None:
     """In every state of the declared domain one of the witnesses breaks no rule."""
-    whole: Box = {key: (one.low, one.high) for key, one in rules.fields.items() if key[0] == "state"}
-    if not rules.covered(whole, [rules.box_of("action", one) for one in plain["witnesses"]]):
+    if not rules.covered(rules.whole["state"], [rules.box_of("action", one) for one in plain["witnesses"]]):
         _refuse("expected a safe witness in every state, got a state without")
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from symbolic import UNKNOWN, Facts, Interval, RuleSet, State, fields, whole
+from symbolic import UNKNOWN, Facts, Interval, Metric, RuleSet, State, fields, whole
 from symbolic.certifying.certificate import (
     CertificateError,
     repair_certificate,
@@ -21,6 +21,7 @@ from symbolic.certifying.certificate import (
 from symbolic.certifying.checker import OpenError, RefusedError, Rules, check
 from tests.symbolic.strategies import ACTIONS, Operate, Plant, actions, exact_facts, open_facts, rule_sets
 from tests.symbolic.test_deontic import GO, STOP, Car, Drive, car, junction
+from tests.symbolic.test_metric import metrics
 
 CHECKER = Path(__file__).parents[2] / "symbolic" / "certifying" / "checker.py"
 
@@ -44,11 +45,11 @@ def test_a_verdict_is_accepted_and_its_forgeries_are_refused(
             check(canonical(forged), known)
 
 
-@given(rule_sets(), exact_facts, actions)
+@given(rule_sets(), st.one_of(exact_facts, open_facts), actions, st.one_of(st.none(), metrics))
 def test_the_nearest_safe_action_is_accepted_and_no_other(
-    rules: RuleSet[Plant, Operate], facts: Facts, wanted: Operate
+    rules: RuleSet[Plant, Operate], facts: Facts, wanted: Operate, metric: Metric | None
 ) -> None:
-    known, text = Rules(rules.to_json()), repair_certificate(rules, facts, wanted)
+    known, text = Rules(rules.to_json()), repair_certificate(rules, facts, wanted, metric)
     if text is None:
         assert not any(rules.compliant(facts))
         return
@@ -56,8 +57,35 @@ def test_the_nearest_safe_action_is_accepted_and_no_other(
     nearest = json.loads(text)["action"]
     for other in ACTIONS:
         if other.model_dump() != nearest:
-            with pytest.raises(RefusedError):
-                check(canonical({**json.loads(text), "action": other.model_dump()}), known)
+            away = (metric or Metric.steps(Operate)).distance(wanted, other)
+            told = {"action": other.model_dump(), "distance": away.numerator if away.denominator == 1 else str(away)}
+            with pytest.raises(RefusedError, match="expected the nearest safe action"):
+                check(canonical({**json.loads(text), **told}), known)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"distance": 3},
+        {"distance": "5/2"},
+        {"metric": {"valve": "1", "mode": "9"}},
+        {"metric": {"valve": "1", "mode": "0", "hold": "1"}},
+        {"metric": {"valve": "9", "mode": "1", "hold": "1"}},
+        {"wanted": {"valve": None, "mode": "fast", "hold": True}},
+        {"action": {"valve": [-0.5, 0.0], "mode": "fast", "hold": True}},
+    ],
+)
+def test_a_repair_with_any_part_changed_is_refused(change: dict[str, Any]) -> None:
+    rules, o = RuleSet(Plant, Operate), fields(Operate)
+    rules.add(kind="forbid", name="fast_and_open", expression=(o.mode == "fast") & (o.valve > 0))
+    wanted = Operate(valve=0.5, mode="fast", hold=True)
+    facts = Facts.of(Plant, level=0.5, rate=0.3, count=2, mode="slow", wanted="fast", alarm=False)
+    text = repair_certificate(rules, facts, wanted, Metric.of(Operate, valve=1, mode=9, hold=1))
+    assert text is not None
+    assert json.loads(text)["distance"] == "1/2"
+    assert check(text, rules.to_json()) == "repair"
+    with pytest.raises(RefusedError):
+        check(canonical({**json.loads(text), **change}), rules.to_json())
 
 
 class Tank(State):
@@ -208,7 +236,17 @@ def test_the_checker_stands_on_its_own_and_can_be_read_in_one_sitting() -> None:
     nodes = list(ast.walk(ast.parse(CHECKER.read_text())))
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
-    allowed = {"__future__", "collections.abc", "dataclasses", "fractions", "hashlib", "itertools", "json", "typing"}
+    allowed = {
+        "__future__",
+        "collections.abc",
+        "dataclasses",
+        "fractions",
+        "hashlib",
+        "itertools",
+        "json",
+        "math",
+        "typing",
+    }
     assert names <= allowed
     assert not {"exec", "eval", "compile"} & {node.id for node in nodes if isinstance(node, ast.Name)}
     assert sum(bool(line.strip()) for line in CHECKER.read_text().splitlines()) <= 300
