@@ -1,25 +1,10 @@
 """Rules over what is perceived and done: declared once, read exactly, checked in microseconds, never guessed."""
 
 from symbolic.declaration import Declaration, RuleError, RuleKind
-from symbolic.domain import (
-    UNKNOWN,
-    Action,
-    DomainError,
-    FieldSpec,
-    Interval,
-    Kind,
-    State,
-    actions_of,
-    codes_of,
-    domain_of,
-    fixed,
-    quantise,
-    shortest,
-    whole,
-    widen,
-)
+from symbolic.domain import Action, State, actions_of, codes_of, domain_of, fixed, whole
 from symbolic.expression import Expr, ExpressionError
 from symbolic.facts import Facts
+from symbolic.field import UNKNOWN, DomainError, FieldSpec, Interval, Kind, quantise, shortest, widen
 from symbolic.mending.concession import Concession, concede
 from symbolic.mending.metric import Metric, MetricError
 from symbolic.mending.repair import distance, nearest

@@ -6,7 +6,7 @@ import json
 from fractions import Fraction
 from typing import Final, TypeAlias, cast
 
-from symbolic.domain import Action, Kind, State
+from symbolic.domain import Action, State
 from symbolic.expression import (
     MAX_DEPTH,
     Arithmetic,
@@ -25,6 +25,7 @@ from symbolic.expression import (
     is_number,
     is_truth,
 )
+from symbolic.field import Kind
 from symbolic.terms import ChoiceTerm, fields, same
 
 Json: TypeAlias = "list[Json] | str | bool"

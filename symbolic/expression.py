@@ -8,7 +8,7 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Final, TypeAlias, cast
 
-from symbolic.domain import FieldSpec, Kind
+from symbolic.field import FieldSpec, Kind
 
 MAX_NODES: Final = 512
 """A larger tree is refused when its rule is declared."""

@@ -9,20 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, cast
 
-from symbolic.domain import (
-    UNKNOWN,
-    Code,
-    DomainError,
-    FieldSpec,
-    Interval,
-    Kind,
-    Known,
-    State,
-    Value,
-    codes_of,
-    domain_of,
-    show_value,
-)
+from symbolic.domain import State, codes_of, domain_of
+from symbolic.field import UNKNOWN, Code, DomainError, FieldSpec, Interval, Kind, Known, Value, show_value
 
 
 @dataclass(frozen=True, slots=True, init=False)

@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any, NoReturn, TypeAlias, cast, overload
 
 from symbolic.canonical import to_json
-from symbolic.domain import Action, DomainError, FieldSpec, Kind, State, domain_of
+from symbolic.domain import Action, State, domain_of
 from symbolic.expression import (
     Arithmetic,
     Choose,
@@ -30,6 +30,7 @@ from symbolic.expression import (
     Read,
     Same,
 )
+from symbolic.field import DomainError, FieldSpec, Kind
 
 
 def exact(value: object) -> Fraction:

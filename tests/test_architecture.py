@@ -29,7 +29,7 @@ CONFINED = {
     "ray": ("scenarios/*.py",),
     "matplotlib": ("scenarios/*.py",),
     "highway_env": ("scenarios/intersection/*.py",),
-    "lark": ("symbolic/writing/parsing.py",),
+    "lark": ("symbolic/writing/*.py",),
     "networkx": ("symbolic/deontic.py", "agents/recording/*.py", "scenarios/*.py"),
     "triton": ("localist_core/*.py",),
     "xgrammar": ("localist_core/writing/grammar.py",),

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Final
 
-from symbolic.domain import Action, Domain, Kind, codes_of, domain_of, shortest
+from symbolic.domain import Action, Domain, codes_of, domain_of
 from symbolic.expression import Number, Owner, walk
+from symbolic.field import Kind, shortest
 from symbolic.proving.census import COMPLETE, SAMPLE, Census, census
 from symbolic.proving.prover import Prover
 from symbolic.proving.report import Answer, Finding, Level, Report, Sort

@@ -6,9 +6,9 @@ import itertools
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-from symbolic.domain import FieldSpec, Kind
 from symbolic.expression import Owner
 from symbolic.facts import Facts
+from symbolic.field import FieldSpec, Kind
 from symbolic.reading.compiled import Codes
 from symbolic.reading.reference import MAYBE, NO, YES, Truth
 

@@ -13,7 +13,7 @@ from enum import Enum
 from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
-from symbolic.domain import Action, State, codes_of, shortest
+from symbolic.domain import Action, State, codes_of
 from symbolic.expression import (
     DIVISIONS,
     Arithmetic,
@@ -35,6 +35,7 @@ from symbolic.expression import (
     walk,
 )
 from symbolic.facts import Facts
+from symbolic.field import shortest
 
 if TYPE_CHECKING:
     from symbolic.rules import Rule

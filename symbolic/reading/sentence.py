@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from symbolic.domain import shortest
 from symbolic.expression import (
     Arithmetic,
     Choose,
@@ -24,6 +23,7 @@ from symbolic.expression import (
     Same,
     reads,
 )
+from symbolic.field import shortest
 
 if TYPE_CHECKING:
     from symbolic.rules import Rule

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from symbolic.declaration import DEFAULT_PRIORITY, Declaration
-from symbolic.domain import Action, Domain, FieldSpec, Kind, State, domain_of, shortest
+from symbolic.domain import Action, Domain, State, domain_of
 from symbolic.expression import (
     Arithmetic,
     Choose,
@@ -23,6 +23,7 @@ from symbolic.expression import (
     Read,
     Same,
 )
+from symbolic.field import FieldSpec, Kind, shortest
 
 if TYPE_CHECKING:
     from symbolic.rules import RuleSet

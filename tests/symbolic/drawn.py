@@ -6,7 +6,6 @@ from fractions import Fraction
 from random import Random
 from typing import Final
 
-from symbolic.domain import Kind
 from symbolic.expression import (
     Arithmetic,
     Choose,
@@ -24,6 +23,7 @@ from symbolic.expression import (
     Same,
     reads,
 )
+from symbolic.field import Kind
 
 CONSTANTS: Final = [
     Number(Fraction(text)) for text in ("-2", "-1", "-1/2", "0", "1/3", "3/10", "1/2", "7/10", "1", "2")

@@ -10,7 +10,6 @@ from typing import Any, Literal
 from hypothesis import strategies as st
 
 from symbolic import Action, Facts, RuleSet, State, actions_of, domain_of, fixed, whole
-from symbolic.domain import Code, FieldSpec, Kind
 from symbolic.expression import (
     Arithmetic,
     Choose,
@@ -29,6 +28,7 @@ from symbolic.expression import (
     Same,
     reads,
 )
+from symbolic.field import Code, FieldSpec, Kind
 
 
 class Plant(State):

@@ -1,0 +1,75 @@
+"""Bounded fields read from the annotations of a pydantic model; whatever is not bounded is refused."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any, ForwardRef, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from symbolic.field import MAX_CODE, DomainError, FieldSpec, Kind, show_value
+
+
+def read_field(place: str, name: str, index: int, info: FieldInfo) -> FieldSpec:
+    """The field of an annotation; `place` is what errors call it."""
+    kind = info.annotation
+    if isinstance(kind, str | ForwardRef):
+        raise DomainError(
+            f"expected a known type for `{place}`, got {show_value(kind)}; import it above the declaration"
+        )
+    if kind is float or kind is int:
+        return _read_number(place, name, index, info, is_whole=kind is int)
+    if not info.is_required():
+        raise DomainError(
+            f"expected no default for `{place}`, got {show_value(info.default)}; a missing fact must stay missing"
+        )
+    if kind is bool:
+        return FieldSpec(name=name, index=index, kind=Kind.FLAG, low=0, high=1)
+    words = get_args(kind) if get_origin(kind) is Literal else ()
+    if words and all(isinstance(word, str) and word for word in words) and len(set(words)) == len(words):
+        return FieldSpec(name=name, index=index, kind=Kind.CHOICE, low=0, high=len(words) - 1, words=words)
+    raise DomainError(
+        f"expected `{place}` to be a bounded float, int, bool or Literal of strings, got {show_value(kind)}; "
+        "declare it with fixed() or whole()"
+    )
+
+
+def _read_number(place: str, name: str, index: int, info: FieldInfo, *, is_whole: bool) -> FieldSpec:
+    extra = info.json_schema_extra
+    bounds: dict[str, Any] = {}
+    for rule in info.metadata:
+        bounds.update({key: getattr(rule, key) for key in ("ge", "le") if hasattr(rule, key)})
+    if not isinstance(extra, dict) or "step" not in extra or set(bounds) != {"ge", "le"}:
+        sort = "whole(ge=, le=)" if is_whole else "fixed(ge=, le=, step=)"
+        raise DomainError(f"expected bounds for `{place}`, got none; declare it with {sort}")
+    if not info.is_required():
+        raise DomainError(
+            f"expected no default for `{place}`, got {show_value(info.default)}; a missing fact must stay missing"
+        )
+    numbers = [bounds["ge"], bounds["le"], extra["step"]]
+    if any(isinstance(n, bool) or not isinstance(n, (int, float)) or not math.isfinite(n) for n in numbers):
+        raise DomainError(
+            f"expected finite bounds and step for `{place}`, got {show_value(numbers)}; give plain numbers"
+        )
+    low, high, step = (Fraction(repr(number)) for number in numbers)
+    if step <= 0 or low >= high or (low / step).denominator != 1 or (high / step).denominator != 1:
+        raise DomainError(
+            f"expected ge < le, both multiples of step > 0 for `{place}`, got {show_value(numbers)}; correct the bounds"
+        )
+    if is_whole and any(type(number) is not int for number in numbers):
+        raise DomainError(f"expected whole bounds for `{place}`, got {show_value(numbers)}; use fixed() for fractions")
+    if max(abs(low / step), abs(high / step)) > MAX_CODE:
+        raise DomainError(
+            f"expected at most 2**53 grid points each side for `{place}`, got {show_value(numbers)}; coarsen the step"
+        )
+    return FieldSpec(
+        name=name,
+        index=index,
+        kind=Kind.NUMBER,
+        low=int(low / step),
+        high=int(high / step),
+        numerator=step.numerator,
+        denominator=step.denominator,
+        is_whole=is_whole,
+    )

@@ -1,0 +1,52 @@
+"""State and action types read from text."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any, Literal, cast
+
+import lark
+from pydantic import Field, create_model
+
+from symbolic.domain import Action, State
+from symbolic.field import DomainError
+from symbolic.writing.place import Place, word_of
+
+
+def schema_of(tree: lark.Tree[Any], place: Place) -> type[State] | type[Action]:
+    """The state or action type that a text declares."""
+    owner, name, *parts = tree.children
+    declared: dict[str, Any] = {}
+    for part in parts:
+        named, sort = str(part.children[0]), cast("lark.Tree[Any]", part.children[1])
+        if named in declared or named.startswith(("_", "model_")) or hasattr(State, named):
+            place.fail(part, f"expected a new name, and none that the type has itself, got `{named}`; rename it")
+        declared[named] = _sort(sort, place)
+    try:
+        made: Any = create_model(
+            str(name), __base__=State if owner == "state" else Action, __module__=__name__, **declared
+        )
+    except (DomainError, NameError) as error:
+        place.fail(tree, " ".join(str(error).split()))
+    return cast("type[State] | type[Action]", made)
+
+
+def _sort(tree: lark.Tree[Any], place: Place) -> tuple[Any, Any]:
+    match tree.data:
+        case "flag":
+            return bool, ...
+        case "choice":
+            return Literal[tuple(word_of(part) for part in tree.children)], ...
+        case "whole":
+            low, high = (_signed(part) for part in tree.children)
+            if low.denominator != 1 or high.denominator != 1:
+                place.fail(tree, "expected whole bounds, got decimals; declare a `number` with a step")
+            return int, Field(ge=int(low), le=int(high), json_schema_extra={"step": 1})
+        case _:
+            bounds = [float(_signed(part)) for part in tree.children]
+            return float, Field(ge=bounds[0], le=bounds[1], json_schema_extra={"step": bounds[2]})
+
+
+def _signed(tree: lark.Tree[Any]) -> Fraction:
+    minus, number = tree.children
+    return -Fraction(str(number)) if minus else Fraction(str(number))
