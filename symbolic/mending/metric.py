@@ -16,7 +16,8 @@ from functools import lru_cache
 from itertools import product
 from typing import TypeAlias
 
-from symbolic.domain import Action, FieldSpec, Kind, codes_of, domain_of, show_value
+from symbolic.domain import Action, codes_of, domain_of
+from symbolic.field import FieldSpec, Kind, show_value
 
 Codes: TypeAlias = tuple[int, ...]
 

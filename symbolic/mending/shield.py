@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from symbolic.certifying.certificate import totality_certificate
-from symbolic.domain import Action, State, codes_of, domain_of, show_value
+from symbolic.domain import Action, State, codes_of, domain_of
 from symbolic.facts import Facts
+from symbolic.field import show_value
 from symbolic.proving.report import Answer, Report
 from symbolic.rules import RuleSet
 from symbolic.solving.session import Atom
