@@ -1,5 +1,7 @@
 """Rules over what is perceived and done: declared once, read exactly, checked in microseconds, never guessed."""
 
+from symbolic.claiming.admission import Admitted, Heard, Refusal, admit, perceived
+from symbolic.claiming.claim import Claimed, claimed
 from symbolic.declaration import Declaration, RuleError, RuleKind
 from symbolic.domain import Action, State, actions_of, codes_of, domain_of, fixed, whole
 from symbolic.expression import Expr, ExpressionError
@@ -9,7 +11,7 @@ from symbolic.mending.concession import Concession, concede
 from symbolic.mending.metric import Metric, MetricError
 from symbolic.mending.repair import distance, nearest
 from symbolic.mending.shield import Shield, ShieldError
-from symbolic.proving.report import Answer, Finding, Level, Report, Sort
+from symbolic.proving.report import Answer, Finding, Level, Report, Sort, Trust
 from symbolic.proving.verify import verify
 from symbolic.reading.batch import Batch, BatchError, batch
 from symbolic.reading.grounding import Line, ground, lines
@@ -28,9 +30,11 @@ __all__ = [
     "UNKNOWN",
     "YES",
     "Action",
+    "Admitted",
     "Answer",
     "Batch",
     "BatchError",
+    "Claimed",
     "Concession",
     "Declaration",
     "DomainError",
@@ -39,6 +43,7 @@ __all__ = [
     "Facts",
     "FieldSpec",
     "Finding",
+    "Heard",
     "Interval",
     "Kind",
     "Level",
@@ -46,6 +51,7 @@ __all__ = [
     "Metric",
     "MetricError",
     "Outcome",
+    "Refusal",
     "Report",
     "Rule",
     "RuleError",
@@ -55,13 +61,16 @@ __all__ = [
     "ShieldError",
     "Sort",
     "State",
+    "Trust",
     "Truth",
     "Verdict",
     "Violation",
     "absolute",
     "actions_of",
+    "admit",
     "among",
     "batch",
+    "claimed",
     "codes_of",
     "concede",
     "distance",
@@ -79,6 +88,7 @@ __all__ = [
     "negate",
     "numbers",
     "parse",
+    "perceived",
     "phrase",
     "quantise",
     "sentence",

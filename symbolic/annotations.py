@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any, ForwardRef, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from symbolic.claiming.claim import KEY, Claimed
 from symbolic.field import MAX_CODE, DomainError, FieldSpec, Kind, show_value
 
 
 def read_field(place: str, name: str, index: int, info: FieldInfo) -> FieldSpec:
     """The field of an annotation; `place` is what errors call it."""
+    return _read_claim(place, _read_sort(place, name, index, info), info)
+
+
+def _read_sort(place: str, name: str, index: int, info: FieldInfo) -> FieldSpec:
     kind = info.annotation
     if isinstance(kind, str | ForwardRef):
         raise DomainError(
@@ -33,6 +39,22 @@ def read_field(place: str, name: str, index: int, info: FieldInfo) -> FieldSpec:
         f"expected `{place}` to be a bounded float, int, bool or Literal of strings, got {show_value(kind)}; "
         "declare it with fixed() or whole()"
     )
+
+
+def _read_claim(place: str, field: FieldSpec, info: FieldInfo) -> FieldSpec:
+    """The field with what makes it a claim, where its declaration says so."""
+    extra = info.json_schema_extra
+    told = extra.get(KEY) if isinstance(extra, dict) else None
+    if not isinstance(told, dict):
+        return field
+    by, age = told["by"], told["max_age_s"]
+    if not isinstance(by, str) or not by:
+        raise DomainError(f"expected the role that claims `{place}`, got {show_value(by)}; name it")
+    if age is not None and (isinstance(age, bool) or not isinstance(age, (int, float)) or not 0 <= age < math.inf):
+        raise DomainError(f"expected an age in seconds, 0 or more, for `{place}`, got {show_value(age)}; correct it")
+    silent = None if told["silent"] is None else field.encode(told["silent"])
+    is_signed = told["is_signed"] is not False
+    return replace(field, claim=Claimed(by=by, silent=silent, max_age_s=age, is_signed=is_signed))
 
 
 def _read_number(place: str, name: str, index: int, info: FieldInfo, *, is_whole: bool) -> FieldSpec:

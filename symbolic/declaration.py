@@ -36,6 +36,8 @@ class Declaration:
     """Names of the rules that are out of force where this one is in force, sorted."""
     is_critical: bool = False
     """Whether it is never given up, not even where no action complies with all rules."""
+    trusts: tuple[str, ...] = ()
+    """Roles whose claims may allow what would be forbidden without them, sorted."""
 
     @property
     def violation(self) -> Expr:
@@ -57,6 +59,8 @@ class Declaration:
             plain["overrides"] = list(self.overrides)
         if self.is_critical:
             plain["is_critical"] = True
+        if self.trusts:
+            plain["trusts"] = list(self.trusts)
         return plain
 
 

@@ -67,6 +67,7 @@ class Domain:
         """The declaration as plain lists, for canonical JSON."""
         return [
             [f.name, f.kind.value, f.low, f.high, f"{f.numerator}/{f.denominator}", f.is_whole, list(f.words)]
+            + ([] if f.claim is None else [f.claim.record()])
             for f in self.fields
         ]
 

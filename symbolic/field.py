@@ -14,6 +14,8 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Final, TypeAlias
 
+from symbolic.claiming.claim import Claimed
+
 MAX_CODE: Final = 2**53
 """Codes stay below this size, so that every grid point has a float of its own."""
 
@@ -87,6 +89,8 @@ class FieldSpec:
     """True for `int` fields: their values are shown and given as `int`."""
     words: tuple[str, ...] = ()
     """The values of a choice, in declaration order."""
+    claim: Claimed | None = None
+    """Whose messages it holds; None where it is perceived."""
 
     def __hash__(self) -> int:
         """Hash by name: equal fields have equal names, and this is on the path of every grounding."""

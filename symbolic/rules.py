@@ -147,6 +147,7 @@ class RuleSet(Generic[S, A]):
         unless: Sequence[Named] = (),
         overrides: Sequence[Named] = (),
         is_critical: bool = False,
+        trusts: Sequence[str] = (),
     ) -> Callable[[Body[S, A]], Body[S, A]]:
         """Declare that what the function describes must not happen.
 
@@ -157,8 +158,9 @@ class RuleSet(Generic[S, A]):
             unless: permits, of a higher priority, where it is out of force.
             overrides: rules that are out of force in every state in which this one forbids something.
             is_critical: whether it is never given up, not even where no action complies with all rules.
+            trusts: roles whose claims may allow what it forbids without them.
         """
-        return self._declare("forbid", priority, source, id, unless, overrides, is_critical)
+        return self._declare("forbid", priority, source, id, unless, overrides, is_critical, trusts)
 
     def require(
         self,
@@ -169,9 +171,10 @@ class RuleSet(Generic[S, A]):
         unless: Sequence[Named] = (),
         overrides: Sequence[Named] = (),
         is_critical: bool = False,
+        trusts: Sequence[str] = (),
     ) -> Callable[[Body[S, A]], Body[S, A]]:
         """Declare that what the function describes must hold; arguments as `forbid`."""
-        return self._declare("require", priority, source, id, unless, overrides, is_critical)
+        return self._declare("require", priority, source, id, unless, overrides, is_critical, trusts)
 
     def permit(
         self,
@@ -180,12 +183,13 @@ class RuleSet(Generic[S, A]):
         source: str = "",
         id: str | None = None,  # noqa: A002
         overrides: Sequence[Named] = (),
+        trusts: Sequence[str] = (),
     ) -> Callable[[Body[S, A]], Body[S, A]]:
         """Declare an exception: where the condition holds, the rules that name it in `unless` are out of force.
 
         It never forbids or forces anything itself, and defeats rules of lower priority only; arguments as `forbid`.
         """
-        return self._declare("permit", priority, source, id, (), overrides, False)
+        return self._declare("permit", priority, source, id, (), overrides, False, trusts)
 
     def _declare(
         self,
@@ -196,6 +200,7 @@ class RuleSet(Generic[S, A]):
         unless: Sequence[Named],
         overrides: Sequence[Named],
         is_critical: bool,
+        trusts: Sequence[str],
     ) -> Callable[[Body[S, A]], Body[S, A]]:
         def trace(body: Body[S, A]) -> Body[S, A]:
             place = f"{PurePath(body.__code__.co_filename).name}:{body.__code__.co_firstlineno}: "
@@ -217,6 +222,7 @@ class RuleSet(Generic[S, A]):
                     unless=self._named(unless, where),
                     overrides=self._named(overrides, where),
                     is_critical=is_critical,
+                    trusts=_roles(trusts, where),
                 ),
                 place=place,
             )
@@ -237,6 +243,7 @@ class RuleSet(Generic[S, A]):
         unless: Sequence[Named] = (),
         overrides: Sequence[Named] = (),
         is_critical: bool = False,
+        trusts: Sequence[str] = (),
     ) -> None:
         """Declare a rule from an expression: `s, a = fields(Car), fields(Drive); rules.add(...)`; see `forbid`."""
         where = f"rule `{name}`: "
@@ -251,6 +258,7 @@ class RuleSet(Generic[S, A]):
                 unless=self._named(unless, where),
                 overrides=self._named(overrides, where),
                 is_critical=is_critical,
+                trusts=_roles(trusts, where),
             )
         )
 
@@ -276,6 +284,13 @@ class RuleSet(Generic[S, A]):
         if type(rule.is_critical) is not bool or (rule.kind == "permit" and (rule.unless or rule.is_critical)):
             raise RuleError(
                 f"{where}expected a permit without `unless` and not critical, got one; only rules are broken"
+            )
+        claimants = {field.claim.by for field in domain_of(self.state).fields if field.claim is not None}
+        if not set(rule.trusts) <= claimants:
+            roles = ", ".join(f"`{role}`" for role in sorted(claimants)) or "none"
+            raise RuleError(
+                f"{where}expected to trust roles that claim something here ({roles}), got `{', '.join(rule.trusts)}`; "
+                "correct the role"
             )
         self._drafts[rule.name] = replace(rule, title=rule.title or rule.name.replace("_", " "))
 
@@ -396,18 +411,24 @@ def _to_json(state: type[State], action: type[Action], drafts: Sequence[Declarat
 
 
 _KEYS: Final = frozenset({"expression", "kind", "name", "priority", "source", "title"})
-_OPTIONAL: Final = frozenset({"unless", "overrides", "is_critical"})
+_OPTIONAL: Final = frozenset({"unless", "overrides", "is_critical", "trusts"})
 """Written where they are not as by default."""
 
 
 def _is_entry(entry: dict[str, object]) -> bool:
     """Whether an entry has the keys of a rule, with texts and lists of texts where they belong."""
-    lists = [entry[key] for key in ("unless", "overrides") if key in entry]
+    lists = [entry[key] for key in ("unless", "overrides", "trusts") if key in entry]
     return (
         set(entry) >= _KEYS >= set(entry) - _OPTIONAL
         and all(isinstance(entry[key], str) for key in _KEYS - {"expression", "priority"})
         and all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists)
     )
+
+
+def _roles(given: Sequence[str], where: str) -> tuple[str, ...]:
+    if isinstance(given, str):
+        raise RuleError(f"{where}expected a list of roles, got `{given}`; write `[{given!r}]`")
+    return tuple(sorted(set(given)))
 
 
 def _condition(given: object, where: str) -> Expr:

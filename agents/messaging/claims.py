@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 
 from agents.messaging.errors import ClaimError
+from symbolic import Heard
 
 AgentName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,32}$")]
 FieldName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
@@ -102,6 +103,27 @@ def checked(claim: Claim, declared: Mapping[str, ClaimField]) -> Claim:
         if not field.admits(value):
             raise ClaimError(f"expected `{name}` within its declaration, got `{value}` from `{claim.sender}`")
     return claim
+
+
+def heard_of(
+    claim: Claim | None, names: Mapping[str, str], *, role: str, age_s: float, is_signed: bool = False
+) -> dict[str, Heard]:
+    """What a claim says of the fields of a state, ready for `symbolic.admit`; nothing where there is no claim.
+
+    Args:
+        claim: as `checked` passed it.
+        names: field of the state -> field of the claim.
+        role: of the sender, as the receiver knows it.
+        age_s: seconds since it was made.
+        is_signed: whether the sender's signature was verified.
+    """
+    if claim is None:
+        return {}
+    return {
+        field: Heard(sender=claim.sender, role=role, value=claim.fields[name], age_s=age_s, is_signed=is_signed)
+        for field, name in names.items()
+        if name in claim.fields
+    }
 
 
 def first_complaint(error: ValidationError) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from symbolic import Action, RuleSet, State, whole
+from symbolic import Action, RuleSet, State, claimed, whole
 
 
 class Cart(State):
@@ -20,7 +20,7 @@ class Cart(State):
     """Steps of the nearest cart of the other corridor to the crossing cell; 9 or more, or none."""
     must_yield: bool
     """The other corridor has right of way."""
-    rival_intent: Literal["silent", "yield", "go"]
+    rival_intent: Literal["silent", "yield", "go"] = claimed(by="cart", silent="silent")
     """What that cart announces; silent without a message."""
 
 

@@ -16,10 +16,10 @@ import gymnasium
 import numpy as np
 from pettingzoo import ParallelEnv
 
-from agents.messaging.claims import Claim, ClaimField, ClaimValue
+from agents.messaging.claims import Claim, ClaimField, ClaimValue, heard_of
 from scenarios.corridor.rules import Cart
 from scenarios.world import AgentTruth, Body, Contact, Description, Sight, Truths, WorldError, sight
-from symbolic import Facts, Interval, domain_of
+from symbolic import Facts, Interval, admit, domain_of, perceived
 
 WAIT, GO = range(2)
 FAR: Final = 9
@@ -237,15 +237,16 @@ class CorridorWorld(ParallelEnv[str, Sight, int]):  # type: ignore[misc]  # pett
         told = episode.claims.get(agent, {}).get(rival or "")
         rival_in = min(rivals[rival], FAR) if rival else FAR
         low, high = max(rival_in - blur, 0), min(rival_in + blur, FAR)
-        return Facts.of(
+        seen = perceived(
             Cart,
             free_cells=min(min(ahead, default=FAR + 1) - 1, FAR),
             crossing_in=min(max(-place, 0), FAR),
             is_on_crossing=place == 0,
             rival_in=rival_in if low == high else Interval(low, high),
             must_yield=rival is not None and self._must_yield(agent),
-            rival_intent="silent" if told is None else str(told.fields.get("intent", "silent")),
         )
+        # What was said in one step is received in the next.
+        return admit(seen, heard_of(told, {"rival_intent": "intent"}, role="cart", age_s=self.step_s)).facts
 
     def _is_east(self, name: str) -> bool:
         return self.possible_agents.index(name) % 2 == 0

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from agents.messaging.claims import Claim
+from agents.messaging.claims import Claim, heard_of
 from scenarios.intersection.geometry import (
     CLEARANCE_M,
     DISC_RADIUS_M,
@@ -25,7 +25,7 @@ from scenarios.intersection.geometry import (
     Zone,
 )
 from scenarios.intersection.rules import Car
-from symbolic import Facts, FieldSpec, domain_of
+from symbolic import Facts, FieldSpec, admit, domain_of, perceived
 
 CRUISE_MPS, CREEP_MPS = 9.0, 4.5
 """The two set speeds above standstill (highway-env's default target speeds)."""
@@ -137,10 +137,13 @@ def perceive(me: Seen, others: Sequence[Seen], geometry: Geometry, step_s: float
     )
 
 
-def facts_of(percept: Percept, told: Claim | None) -> Facts:
-    """The state of a car on its grid: rooms and times rounded down, the speed to the nearest point."""
+def facts_of(percept: Percept, told: Claim | None, told_age_s: float = 0.0) -> Facts:
+    """The state of a car on its grid: rooms and times rounded down, the speed to the nearest point.
+
+    `told` is what the crossing car claims, `told_age_s` seconds ago.
+    """
     fields = domain_of(Car)
-    return Facts.of(
+    seen = perceived(
         Car,
         speed_mps=_down(percept.speed_mps + 0.25, fields.field("speed_mps")),
         follow_room_m=_down(percept.follow_room_m, fields.field("follow_room_m")),
@@ -150,9 +153,9 @@ def facts_of(percept: Percept, told: Claim | None) -> Facts:
         must_yield=percept.must_yield,
         in_box=percept.in_box,
         exit_room_m=_down(percept.exit_room_m, fields.field("exit_room_m")),
-        other_intent="silent" if told is None else str(told.fields.get("intent", "silent")),
-        other_has_way=told is not None and told.fields.get("right_of_way") is True,
     )
+    names = {"other_intent": "intent", "other_has_way": "right_of_way"}
+    return admit(seen, heard_of(told, names, role="car", age_s=told_age_s)).facts
 
 
 def _down(value: float, spec: FieldSpec) -> float:

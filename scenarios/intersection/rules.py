@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from symbolic import Action, RuleSet, State, fixed, negate
+from symbolic import Action, RuleSet, State, claimed, fixed, negate
 
 
 class Car(State):
@@ -30,9 +30,9 @@ class Car(State):
     """The car is inside the junction."""
     exit_room_m: float = fixed(ge=0, le=20, step=0.5)
     """Free length of the own exit behind the junction, up to the first slow or standing body."""
-    other_intent: Literal["silent", "yield", "go"]
+    other_intent: Literal["silent", "yield", "go"] = claimed(by="car", silent="silent")
     """What the most critical crossing vehicle announces; silent without a message."""
-    other_has_way: bool
+    other_has_way: bool = claimed(by="car", silent=False)
     """It announces that it is in the box and on its way; false without a message."""
 
 

@@ -80,7 +80,7 @@ class Rules:
     def __post_init__(self) -> None:
         plain = _parsed(self.text)
         for owner in ("state", "action"):
-            for name, kind, low, high, step, _, words in plain[owner]["fields"]:
+            for name, kind, low, high, step, _, words, *_ in plain[owner]["fields"]:
                 self.fields[owner, name] = Field(name, kind, low, high, Fraction(step), words)
         for rule in sorted(plain["rules"], key=lambda one: (-one["priority"], one["name"])):
             self.rules[rule["name"]] = rule

@@ -19,7 +19,8 @@ class Level(StrEnum):
     """How much a finding matters."""
 
     ERROR = "error"
-    """The set must not run: it is inconsistent, not total, tied, or its safe stop breaks a critical rule."""
+    """The set must not run: it is inconsistent, not total, tied, its safe stop breaks a critical rule, or a message
+    of someone whom a rule does not trust allows what that rule forbids without it."""
     WARNING = "warning"
     """A rule or field that does nothing, or only at the edge of a range."""
     UNKNOWN = "unknown"
@@ -34,6 +35,7 @@ class Sort(StrEnum):
     TIE = "tie"
     CONFLICT = "conflict"
     SAFE_STOP = "safe-stop"
+    CLAIM = "claim"
     VACUOUS = "vacuous"
     DEAD = "dead"
     SHADOWED = "shadowed"
@@ -60,6 +62,17 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """What the claims of one role may allow."""
+
+    role: str
+    rules: tuple[str, ...]
+    """Anchors of the rules that trust it and read a claim of it."""
+    fields: tuple[str, ...]
+    """Those claims."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """All that was found about a rule set."""
 
@@ -71,6 +84,8 @@ class Report:
     """Whether in every state of the declared domain some action is safe."""
     witnesses: tuple[tuple[tuple[str, str], ...], ...]
     """Where it is total: actions of which in every state one is safe."""
+    trusts: tuple[Trust, ...] = ()
+    """Whose claims may allow what rules forbid without them, by role; nobody else's can."""
     findings: tuple[Finding, ...]
     num_queries: int
     """Questions to the solver."""

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Final
 
+from symbolic.claiming.monotone import monotony
+from symbolic.claiming.trust import trusts
 from symbolic.domain import Action, Domain, codes_of, domain_of
 from symbolic.expression import Number, Owner, walk
 from symbolic.field import Kind, shortest
@@ -69,7 +71,7 @@ def verify(
     watch("totality")
     total, witnesses, gaps = _totality(prover)
     findings = [*inconsistency, *gaps]
-    for step in (_conflicts, _effects, _edges, _titles, _unused):
+    for step in (_conflicts, _effects, _edges, _titles, _unused, monotony):
         watch(step.__name__.strip("_"))
         findings += step(prover)
     if safe_stop is not None:
@@ -82,6 +84,7 @@ def verify(
         consistent=consistent,
         total=total,
         witnesses=tuple(_shown(domain_of(ruleset.action), witness) for witness in witnesses),
+        trusts=trusts(ruleset),
         findings=tuple(findings),
         num_queries=prover.num_queries,
         num_points=seen.num_states * seen.num_actions,

@@ -173,7 +173,7 @@ def _document(
 
 
 def _entry(tree: lark.Tree[Any], conditions: Conditions) -> Entry:
-    name, critical, priority, source, unless, overrides, title, body = tree.children
+    name, critical, priority, source, unless, overrides, trusts, title, body = tree.children
     rank = DEFAULT_PRIORITY if priority is None else Fraction(str(priority.children[0]))
     if rank != int(rank):
         conditions.place.fail(
@@ -188,6 +188,7 @@ def _entry(tree: lark.Tree[Any], conditions: Conditions) -> Entry:
         expression=conditions.truth(body),
         unless=_names(unless),
         overrides=_names(overrides),
+        trusts=_names(trusts),
         is_critical=critical is not None,
     )
     return Entry(declared=declared, line=tree.meta.line, end_line=tree.meta.end_line)

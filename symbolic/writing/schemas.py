@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 import lark
 from pydantic import Field, create_model
 
+from symbolic.claiming.claim import claimed
 from symbolic.domain import Action, State
 from symbolic.field import DomainError
 from symbolic.writing.place import Place, word_of
@@ -21,7 +22,8 @@ def schema_of(tree: lark.Tree[Any], place: Place) -> type[State] | type[Action]:
         named, sort = str(part.children[0]), cast("lark.Tree[Any]", part.children[1])
         if named in declared or named.startswith(("_", "model_")) or hasattr(State, named):
             place.fail(part, f"expected a new name, and none that the type has itself, got `{named}`; rename it")
-        declared[named] = _sort(sort, place)
+        kind, info = _sort(sort, place)
+        declared[named] = (kind, info if part.children[2] is None else _claim(kind, info, part.children[2]))
     try:
         made: Any = create_model(
             str(name), __base__=State if owner == "state" else Action, __module__=__name__, **declared
@@ -50,3 +52,23 @@ def _sort(tree: lark.Tree[Any], place: Place) -> tuple[Any, Any]:
 def _signed(tree: lark.Tree[Any]) -> Fraction:
     minus, number = tree.children
     return -Fraction(str(number)) if minus else Fraction(str(number))
+
+
+def _claim(kind: Any, info: Any, tree: lark.Tree[Any]) -> Any:
+    """What the declaration of a claim says, as `claimed` would."""
+    by, silence, age, is_signed = tree.children
+    return claimed(
+        None if info is ... else info,
+        by=str(by),
+        silent=None if silence is None else _silence(kind, silence.children[0]),
+        max_age_s=None if age is None else float(Fraction(str(age))),
+        is_signed=is_signed is not None,
+    )
+
+
+def _silence(kind: Any, said: lark.Tree[Any]) -> object:
+    if said.data == "signed":
+        number = _signed(said)
+        return int(number) if number.denominator == 1 and kind is int else float(number)
+    word = word_of(said)
+    return word == "true" if kind is bool and word in ("true", "false") else word

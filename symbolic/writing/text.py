@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
+from symbolic.claiming.claim import Claimed
 from symbolic.declaration import DEFAULT_PRIORITY, Declaration
 from symbolic.domain import Action, Domain, State, domain_of
 from symbolic.expression import (
@@ -48,6 +49,7 @@ KEYWORDS: Final = frozenset(
         "source",
         "unless",
         "overrides",
+        "trusts",
         "when",
         "that",
     }
@@ -181,6 +183,20 @@ def _compute(expr: Compute, name: Name) -> tuple[str, int]:
 
 def field_text(field: FieldSpec) -> str:
     """A field of a type."""
+    return _sort_text(field) if field.claim is None else f"{_sort_text(field)}, {_claim_text(field, field.claim)}"
+
+
+def _claim_text(field: FieldSpec, claim: Claimed) -> str:
+    parts = [f"claimed by {claim.by}"]
+    if claim.silent is not None:
+        text = field.show(claim.silent)
+        parts.append(f"else {word_text(text) if field.kind is Kind.CHOICE else text}")
+    if claim.max_age_s is not None:
+        parts.append(f"within {shortest(claim.max_age_s)} s")
+    return ", ".join([*parts, "signed"] if claim.is_signed else parts)
+
+
+def _sort_text(field: FieldSpec) -> str:
     match field.kind:
         case Kind.FLAG:
             return f"{field.name}: flag"
@@ -213,6 +229,8 @@ def rule_text(rule: Declaration, names: Name) -> str:
         head += f" unless {', '.join(rule.unless)}"
     if rule.overrides:
         head += f" overrides {', '.join(rule.overrides)}"
+    if rule.trusts:
+        head += f" trusts {', '.join(rule.trusts)}"
     if rule.title and rule.title != rule.name.replace("_", " "):
         head += f" {quoted(rule.title)}"
     verb = "that" if rule.kind == "require" else "when"

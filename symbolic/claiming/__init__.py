@@ -1,0 +1,1 @@
+"""Claims: fields that hold what others say, how they enter the facts, and whom a set trusts."""

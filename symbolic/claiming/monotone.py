@@ -1,0 +1,152 @@
+"""Claim monotonicity: no message allows what would be forbidden without it, unless the rule trusts the sender's role.
+
+For one rule: wherever it forbids an action in silence, it forbids it whatever those say whom it does not trust. A set
+of such rules has no larger compliant set with messages than without. The proof stands on a state type with each such
+claim twice, as heard and as in silence; a claim that is unknown in silence may there be anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
+
+from pydantic import create_model
+
+from symbolic.claiming.trust import claims_of, trusted
+from symbolic.domain import Domain, State, domain_of, fixed, whole
+from symbolic.expression import (
+    Compare,
+    Expr,
+    Join,
+    Junction,
+    Member,
+    Not,
+    Number,
+    Order,
+    Owner,
+    Read,
+    children,
+    rebuilt,
+)
+from symbolic.field import FieldSpec, Kind
+from symbolic.proving.census import SAMPLE, Census, census
+from symbolic.proving.prover import Prover
+from symbolic.proving.report import Finding, Level, Sort
+from symbolic.reading.batch import BatchError
+from symbolic.solving.session import Point
+
+if TYPE_CHECKING:
+    from symbolic.rules import RuleSet
+
+SILENT: Final = "_in_silence"
+"""Ends the name of the copy of a claim."""
+
+
+def enlarging(ruleset: RuleSet[Any, Any]) -> tuple[RuleSet[Any, Any], tuple[str, ...]]:
+    """A rule set over doubled claims, and the anchor of the rule that each of its rules is about.
+
+    A rule of it is broken exactly where messages of roles that the original does not trust allow what that forbids in
+    silence. No rule at all where no rule reads such a claim.
+    """
+    doubled = _doubled(ruleset.state)
+    found: RuleSet[Any, Any] = type(ruleset)(doubled, ruleset.action)
+    anchors = []
+    for rule in ruleset.rules:
+        known = trusted(ruleset, rule)
+        open_to = [one for one in claims_of(rule) if one.claim is not None and one.claim.by not in known]
+        if open_to:
+            found.add(kind="forbid", name=rule.name, expression=_enlarged(rule.violation, open_to, domain_of(doubled)))
+            anchors.append(rule.anchor)
+    order = {rule.name: place for place, rule in enumerate(found.rules)}
+    names = {rule.anchor: rule.name for rule in ruleset.rules}
+    return found, tuple(sorted(anchors, key=lambda anchor: order[names[anchor]]))
+
+
+def _enlarged(violation: Expr, claims: Sequence[FieldSpec], doubled: Domain) -> Expr:
+    """Forbidden in silence, and not as heard."""
+    silent = {field.name: Read(Owner.STATE, doubled.field(field.name + SILENT)) for field in claims}
+    heard = {name: Read(Owner.STATE, field) for name, field in doubled.by_name.items()}
+    known = [part for field in claims for part in _is_silent(silent[field.name], field)]
+    return Join(Junction.AND, (*known, _renamed(violation, {**heard, **silent}), Not(_renamed(violation, heard))))
+
+
+def _is_silent(copy: Read, field: FieldSpec) -> Iterator[Expr]:
+    """That a copy has the value of silence; nothing where that is unknown."""
+    if field.claim is None or field.claim.silent is None:
+        return
+    code = field.claim.silent
+    match field.kind:
+        case Kind.FLAG:
+            yield copy if code else Not(copy)
+        case Kind.CHOICE:
+            yield Member(copy, (code,))
+        case Kind.NUMBER:
+            yield Compare(Order.EQ, copy, Number(code * field.step))
+
+
+def _renamed(expr: Expr, reads_of: Mapping[str, Read]) -> Expr:
+    """The expression with other fields of the state read, by name."""
+    if isinstance(expr, Read):
+        return reads_of[expr.field.name] if expr.owner is Owner.STATE else expr
+    parts = children(expr)
+    return rebuilt(expr, tuple(_renamed(part, reads_of) for part in parts)) if parts else expr
+
+
+def _doubled(schema: type[State]) -> type[State]:
+    """The state with a copy of each claim."""
+    declared: dict[str, Any] = {}
+    for field in domain_of(schema).fields:
+        declared[field.name] = _declared(field)
+        if field.claim is not None:
+            declared[field.name + SILENT] = _declared(field)
+    return create_model(f"{schema.__name__}Heard", __base__=State, __module__=__name__, **declared)
+
+
+def _declared(field: FieldSpec) -> tuple[Any, Any]:
+    """A field of the same values, perceived."""
+    match field.kind:
+        case Kind.FLAG:
+            return bool, ...
+        case Kind.CHOICE:
+            return Literal[field.words], ...
+        case Kind.NUMBER:
+            ends = (field.decode(field.low), field.decode(field.high))
+            if field.is_whole:
+                return int, whole(ge=cast(int, ends[0]), le=cast(int, ends[1]))
+            return float, fixed(ge=cast(float, ends[0]), le=cast(float, ends[1]), step=float(field.step))
+
+
+def monotony(prover: Prover) -> Iterator[Finding]:
+    """A finding for each rule that a message of someone it does not trust can switch off, with what shows it."""
+    doubled, anchors = enlarging(prover.ruleset)
+    if not anchors:
+        return
+    try:
+        seen = census(doubled, complete=SAMPLE)
+    except BatchError:
+        seen = Census(is_complete=False)
+    inner = Prover(doubled, seen, prover.solver)
+    for place, anchor in enumerate(anchors):
+        match inner.ever_broken(place):
+            case None:
+                text = f"not known whether a message can allow what {anchor} forbids without it"
+                yield Finding(sort=Sort.CLAIM, level=Level.UNKNOWN, rules=(anchor,), text=text)
+            case Point() as point:
+                yield _shown(doubled, anchor, place, point)
+            case _:
+                continue
+    prover.num_queries += inner.num_queries
+    prover.faults += inner.faults
+
+
+def _shown(doubled: RuleSet[Any, Any], anchor: str, place: int, point: Point) -> Finding:
+    domain = domain_of(doubled.state)
+    read = {one.field.name for one in doubled.rules[place].reads}
+    state = tuple(
+        (one.name.removesuffix(SILENT) + " in silence" * one.name.endswith(SILENT), one.show(point.state[one.index]))
+        for one in domain.fields
+        if not one.name.endswith(SILENT) or one.name in read
+    )
+    done = ", ".join(f"{one.name} {one.show(point.action[one.index])}" for one in domain_of(doubled.action).fields)
+    text = f"a message allows {done} here, which {anchor} forbids without it; say `trusts`, or let claims forbid only"
+    return Finding(sort=Sort.CLAIM, level=Level.ERROR, rules=(anchor,), text=text, state=state)
