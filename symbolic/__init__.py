@@ -17,6 +17,9 @@ from symbolic.reading.batch import Batch, BatchError, batch
 from symbolic.reading.grounding import Line, ground, lines
 from symbolic.reading.reference import MAYBE, NO, YES, Truth, numbers, truth, violated
 from symbolic.reading.sentence import phrase, sentence
+from symbolic.reloading.diff import diff
+from symbolic.reloading.difference import Difference, Relation
+from symbolic.reloading.loading import load_rules
 from symbolic.rules import Rule, RuleSet
 from symbolic.terms import absolute, among, fields, implies, ite, maximum, minimum, negate
 from symbolic.verdict import Outcome, Verdict, Violation
@@ -37,6 +40,7 @@ __all__ = [
     "Claimed",
     "Concession",
     "Declaration",
+    "Difference",
     "DomainError",
     "Expr",
     "ExpressionError",
@@ -52,6 +56,7 @@ __all__ = [
     "MetricError",
     "Outcome",
     "Refusal",
+    "Relation",
     "Report",
     "Rule",
     "RuleError",
@@ -73,6 +78,7 @@ __all__ = [
     "claimed",
     "codes_of",
     "concede",
+    "diff",
     "distance",
     "domain_of",
     "fields",
@@ -82,6 +88,7 @@ __all__ = [
     "implies",
     "ite",
     "lines",
+    "load_rules",
     "maximum",
     "minimum",
     "nearest",

@@ -1,32 +1,41 @@
-"""`localist rules fmt`: rules files in their canonical layout."""
+"""`localist rules`: rules files in their canonical layout, and what a change of rules does."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from scenarios.commands.arguments import Exit
+from scenarios.commands.arguments import Exit, json_argument, print_json
 from scenarios.config import ConfigError
 
 if TYPE_CHECKING:
     from scenarios.commands.arguments import Commands
+    from symbolic import Difference, RuleSet
 
 
 def add(commands: Commands) -> None:
     """Declare the commands."""
-    rules = commands.add_parser("rules", help="rules files: fmt")
+    rules = commands.add_parser("rules", help="rules files: fmt, diff")
     actions = rules.add_subparsers(required=True, metavar="ACTION", parser_class=type(rules))
     fmt = actions.add_parser("fmt", help="bring rules files that declare their types into the canonical layout")
     fmt.add_argument("files", nargs="+", type=Path, metavar="FILE", help="rules files, by custom named *.rules")
     fmt.add_argument("--check", action="store_true", help="write nothing; exit code 1 where a file would change")
     fmt.set_defaults(command=_fmt)
+    diff = actions.add_parser(
+        "diff", help="what a change allows and forbids: stricter, looser, equal or incomparable, by proof"
+    )
+    for name, help_ in (("old", "the rules in use"), ("new", "the rules to be")):
+        sorts = "shipped scenario, scenario file, rules file (*.rules) or canonical JSON (*.json)"
+        diff.add_argument(name, metavar=name.upper(), help=f"{help_}: {sorts}")
+    json_argument(diff)
+    diff.set_defaults(command=_diff)
 
 
 def _fmt(arguments: argparse.Namespace) -> Exit:
     from symbolic.writing.formatter import formatted
 
-    texts = {path: _text(path) for path in arguments.files}
+    texts = {path: text_of(path) for path in arguments.files}
     changed = {path: new for path, old in texts.items() if (new := formatted(old, place=path.name)) != old}
     for path, text in changed.items():
         if not arguments.check:
@@ -35,7 +44,52 @@ def _fmt(arguments: argparse.Namespace) -> Exit:
     return Exit.FAILED if arguments.check and changed else Exit.PASS
 
 
-def _text(path: Path) -> str:
+def _diff(arguments: argparse.Namespace) -> Exit:
+    from scenarios.report.difference import differences
+    from scenarios.report.table import print_rich
+    from symbolic import diff
+
+    old, new = rule_sets(arguments.old), rule_sets(arguments.new)
+    if len(old) == len(new) == 1:
+        new = dict(zip(old, new.values(), strict=True))
+    if old.keys() != new.keys():
+        roles = [", ".join(f"`{role}`" for role in one) for one in (old, new)]
+        raise ConfigError(f"expected rules of the same roles, got {roles[0]} and {roles[1]}; compare like with like")
+    found = {role: diff(old[role], new[role]) for role in old}
+    if arguments.json:
+        print_json({"roles": {role: one.record() for role, one in found.items()}})
+    else:
+        print_rich(differences(found))
+    return verdict_of(list(found.values()))
+
+
+def verdict_of(found: list[Difference]) -> Exit:
+    """What the shell is told: 0 nothing differs, 1 something does, 3 that is not known."""
+    relations = {one.relation.value for one in found}
+    if relations - {"equal", "unknown"}:
+        return Exit.FAILED
+    return Exit.INCONCLUSIVE if "unknown" in relations else Exit.PASS
+
+
+def rule_sets(name: str) -> dict[str, RuleSet[Any, Any]]:
+    """The rule sets of a scenario by role; or that of a rules file, or of canonical JSON, under the file's name."""
+    from scenarios.scenario import load
+    from symbolic import load_rules, parse
+
+    path = Path(name)
+    if path.suffix == ".rules":
+        return {path.stem: parse(text_of(path), place=path.name)}
+    if path.suffix == ".json":
+        return {path.stem: load_rules(text_of(path))}
+    return {role: one.rules for role, one in sorted(load(name).roles.items())}
+
+
+def text_of(path: Path) -> str:
+    """The text of a rules file.
+
+    Raises:
+        ConfigError: there is none.
+    """
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -331,7 +331,7 @@ class IntersectionWorld(ParallelEnv[str, Sight, int]):  # type: ignore[misc]  # 
         if agent not in episode.facts:
             percept = self._percept(agent)
             told = episode.claims.get(agent, {}).get(percept.crossing_agent or "")
-                # What was said in one step is received in the next.
+            # What was said in one step is received in the next.
             episode.facts[agent] = facts_of(percept, told, self.step_s)
         return episode.facts[agent]
 

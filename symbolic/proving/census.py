@@ -8,6 +8,7 @@ ours. Where the census is complete it needs no solver.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
@@ -63,19 +64,25 @@ def census(ruleset: RuleSet[Any, Any], *, complete: int = COMPLETE, sample: int 
     Raises:
         BatchError: a rule computes numbers beyond 64 bits.
     """
-    read = {one.field.index for rule in ruleset.rules for one in rule.reads if one.owner is Owner.STATE}
-    spans = [(one.low, one.high if one.index in read else one.low) for one in ruleset.state.__domain__.fields]
-    total = math.prod(high - low + 1 for low, high in spans)
-    is_complete = total * len(ruleset.actions) <= complete
+    is_complete, chunks = visits(ruleset, complete=complete, sample=sample, seed=seed)
     found = Census(is_complete=is_complete, num_actions=len(ruleset.actions))
     actions = [codes_of(action) for action in ruleset.actions]
     violated = batch(ruleset)
-    if not is_complete:
-        _count(found, violated, _drawn(spans, max(1, sample // len(actions)), Random(seed)), actions)
-        return found
-    for start in range(0, total, CHUNK):
-        _count(found, violated, _grid(spans, start, min(start + CHUNK, total)), actions)
+    for states in chunks:
+        _count(found, violated, states, actions)
     return found
+
+
+def visits(
+    ruleset: RuleSet[Any, Any], *, complete: int = COMPLETE, sample: int = SAMPLE, seed: int = 0
+) -> tuple[bool, Iterator[NDArray[Any]]]:
+    """Whether all states are visited, up to fields that no rule reads, and their codes in chunks (n, field)."""
+    read = {one.field.index for rule in ruleset.rules for one in rule.reads if one.owner is Owner.STATE}
+    spans = [(one.low, one.high if one.index in read else one.low) for one in ruleset.state.__domain__.fields]
+    total = math.prod(high - low + 1 for low, high in spans)
+    if total * len(ruleset.actions) > complete:
+        return False, iter([_drawn(spans, max(1, sample // len(ruleset.actions)), Random(seed))])
+    return True, (_grid(spans, start, min(start + CHUNK, total)) for start in range(0, total, CHUNK))
 
 
 def _count(found: Census, violated: Any, states: NDArray[Any], actions: list[Codes]) -> None:

@@ -1,0 +1,87 @@
+"""A rule set from canonical JSON alone, its types rebuilt from what the JSON declares: no Python of anyone is run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any, Literal, TypeVar, cast
+
+from pydantic import create_model
+
+from symbolic.claiming.claim import claimed
+from symbolic.declaration import RuleError
+from symbolic.domain import Action, State, fixed, whole
+from symbolic.field import DomainError, Kind
+from symbolic.rules import RuleSet
+
+Schema = TypeVar("Schema", bound=State | Action)
+
+
+def load_rules(text: str) -> RuleSet[Any, Any]:
+    """The rule set that `RuleSet.to_json` wrote, over types of its own.
+
+    Raises:
+        RuleError: other text, or types that declare more than bounded fields.
+    """
+    try:
+        record = json.loads(text)
+        schemas = record["state"], record["action"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise RuleError("expected a rule set as JSON, got other text; give the text of to_json") from None
+    return RuleSet.from_json(text, _type(schemas[0], State), _type(schemas[1], Action))
+
+
+def _type(record: object, base: type[Schema]) -> type[Schema]:
+    """A type that declares what a record says."""
+    match record:
+        case {"name": str(name), "fields": list(entries)} if name.isidentifier():
+            try:
+                fields: dict[str, Any] = dict(map(_field, entries))
+                made: type[Schema] = create_model(name, __base__=base, **fields)
+                is_same = made.__domain__.record() == entries
+            except (DomainError, ValueError, TypeError, IndexError, NameError, ZeroDivisionError, OverflowError):
+                is_same = False
+            if is_same:
+                return made
+    raise RuleError(
+        f"expected the declaration of a {base.__name__} with bounded fields, got `{record!r:.60}`; "
+        "load the rules with their own types"
+    )
+
+
+def _field(entry: object) -> tuple[str, tuple[object, object]]:
+    """Name, type and bounds of one field, as `create_model` takes them."""
+    match entry:
+        case [str(name), str(kind), int(low), int(high), str(step), bool(is_whole), [*words], *claim]:
+            sort, bounds, decode = _sort(kind, low, high, Fraction(step), is_whole, tuple(words))
+            return name, (sort, _claim(claim, bounds, decode))
+        case _:
+            raise TypeError(f"expected a field, got `{entry!r:.60}`")
+
+
+def _sort(
+    kind: str, low: int, high: int, step: Fraction, is_whole: bool, words: tuple[object, ...]
+) -> tuple[object, object, Callable[[int], object]]:
+    """Type and bounds of a field, and what a code of it means."""
+    if kind == Kind.NUMBER and is_whole:
+        size = int(step)
+        return int, whole(ge=low * size, le=high * size), lambda code: code * size
+    if kind == Kind.NUMBER:
+        return float, fixed(ge=float(low * step), le=float(high * step), step=float(step)), lambda code: code * step
+    if kind == Kind.FLAG:
+        return bool, ..., bool
+    if kind == Kind.CHOICE and words:
+        return Literal[words], ..., words.__getitem__
+    raise TypeError(f"expected a number, a choice with words or a flag, got `{kind:.60}`")
+
+
+def _claim(record: list[object], bounds: object, decode: Callable[[int], object]) -> object:
+    """The bounds with what makes the field a claim, where the record says so."""
+    match record:
+        case [["claimed", str(by), silent, age, bool(is_signed)]]:
+            said: Any = decode(silent) if isinstance(silent, int) else silent
+            of = None if bounds is ... else bounds
+            return claimed(of, by=by, silent=said, max_age_s=cast(Any, age), is_signed=is_signed)
+        case _:
+            return bounds
