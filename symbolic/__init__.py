@@ -14,7 +14,9 @@ from symbolic.mending.shield import Shield, ShieldError
 from symbolic.proving.report import Answer, Finding, Level, Report, Sort, Trust
 from symbolic.proving.verify import verify
 from symbolic.reading.batch import Batch, BatchError, batch
+from symbolic.reading.counterexample import Counterexample
 from symbolic.reading.grounding import Line, ground, lines
+from symbolic.reading.margin import Margin
 from symbolic.reading.reference import MAYBE, NO, YES, Truth, numbers, truth, violated
 from symbolic.reading.sentence import phrase, sentence
 from symbolic.reloading.diff import diff
@@ -39,6 +41,7 @@ __all__ = [
     "BatchError",
     "Claimed",
     "Concession",
+    "Counterexample",
     "Declaration",
     "Difference",
     "DomainError",
@@ -52,6 +55,7 @@ __all__ = [
     "Kind",
     "Level",
     "Line",
+    "Margin",
     "Metric",
     "MetricError",
     "Outcome",

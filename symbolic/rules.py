@@ -32,6 +32,7 @@ from symbolic.facts import Facts
 from symbolic.mending import repair
 from symbolic.mending.metric import Metric
 from symbolic.reading.compiled import Codes, compile_rules
+from symbolic.reading.measured import Measure, compile_measure
 from symbolic.reading.reference import demand_divisors
 from symbolic.reading.sentence import sentence
 from symbolic.terms import TruthTerm, fields
@@ -112,6 +113,7 @@ class _Sealed:
     permits: tuple[Declaration, ...]
     sha256: str
     compiled: Callable[[Codes, Codes], list[int]]
+    measure: Measure
 
 
 class RuleSet(Generic[S, A]):
@@ -325,6 +327,11 @@ class RuleSet(Generic[S, A]):
         """Generated function: codes of state and action to the places of the violated rules, in order."""
         return (self._sealed or self._seal()).compiled
 
+    @property
+    def measure(self) -> Measure:
+        """The same with margins: by how much each violated rule is broken."""
+        return (self._sealed or self._seal()).measure
+
     def _seal(self) -> _Sealed:
         drafts = self._ordered()
         actions = [codes_of(action) for action in self.actions]
@@ -336,10 +343,11 @@ class RuleSet(Generic[S, A]):
             Rule(anchor=f"R{place}", declared=draft, expression=flat[draft.name], shown=shown[draft.name])
             for place, draft in enumerate(obligations, start=1)
         )
-        compiled = compile_rules([rule.violation for rule in rules], domain_of(self.state), domain_of(self.action))
+        of_set = [rule.violation for rule in rules], domain_of(self.state), domain_of(self.action)
         text = _to_json(self.state, self.action, drafts)
         permits = tuple(draft for draft in drafts if draft.kind == "permit")
-        self._sealed = _Sealed(rules, permits, hashlib.sha256(text.encode()).hexdigest(), compiled)
+        sha256 = hashlib.sha256(text.encode()).hexdigest()
+        self._sealed = _Sealed(rules, permits, sha256, compile_rules(*of_set), compile_measure(*of_set))
         return self._sealed
 
     def _ordered(self) -> list[Declaration]:

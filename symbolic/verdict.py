@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 from symbolic.domain import Action
 from symbolic.facts import Facts
+from symbolic.field import shortest
 from symbolic.reading.compiled import Codes
+from symbolic.reading.counterexample import Counterexample, counterexample
 from symbolic.reading.enumeration import search
+from symbolic.reading.margin import Margin
 from symbolic.reading.reference import MAYBE, NO, YES, Truth, Walk, shown
 
 if TYPE_CHECKING:
     from symbolic.rules import Rule, RuleSet
 
+T = TypeVar("T")
 
 Decider: TypeAlias = "Callable[[RuleSet[Any, Any], Facts, Action, Sequence[int]], Sequence[Truth | None]]"
 """Decides rules (by index) that open facts leave open: `smt.possible` has this shape."""
@@ -43,6 +47,10 @@ class Violation:
     sentence: str
     numbers: tuple[tuple[str, str], ...]
     """The fields that the rule reads with the text of their values."""
+    margin: Margin | None = None
+    """By how much it is broken, in the counterexample where there is one; None where no number decides (margin.py)."""
+    counterexample: Counterexample | None = None
+    """Where facts are open: a state that they allow and in which it is broken; None if only the solver says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +85,7 @@ class Verdict:
         return self.outcome is Outcome.SAFE
 
     def to_json(self) -> str:
-        """Canonical JSON for records."""
+        """Canonical JSON for records, version 2."""
         record = {
             "action": None if self.action is None else self.action.model_dump(),
             "facts_sha256": self.facts_sha256,
@@ -85,8 +93,11 @@ class Verdict:
             "reason": self.reason,
             "ruleset_sha256": self.ruleset_sha256,
             "undecided": list(self.undecided),
+            "version": 2,
             "violations": [
                 {
+                    "counterexample": None if v.counterexample is None else _state(v.counterexample),
+                    "margin": None if v.margin is None else [v.margin.comparison, shortest(v.margin.amount)],
                     "name": v.name,
                     "numbers": [list(pair) for pair in v.numbers],
                     "priority": v.priority,
@@ -113,19 +124,24 @@ def check(ruleset: RuleSet[Any, Any], facts: Facts, action: Action) -> Verdict:
         chosen = ruleset.codes_of(action)
         reason = ""
         if facts.is_exact:
-            rules = ruleset.rules
-            broken = [rules[place] for place in _places(ruleset.compiled(cast(Codes, facts.codes), chosen))]
+            codes = cast(Codes, facts.codes)
+            places = _found(ruleset.compiled(codes, chosen))
+            violations = _violations(ruleset, places, facts, codes, chosen) if places else []
             undecided: tuple[str, ...] = ()
         else:
             truths, reason = _decide_open(ruleset, facts, chosen, action)
             pairs = list(zip(ruleset.rules, truths, strict=True))
-            broken = [rule for rule, found in pairs if found is YES or found is MAYBE]
+            violations = [
+                _open_violation(ruleset, place, facts, chosen)
+                for place, (_, found) in enumerate(pairs)
+                if found is YES or found is MAYBE
+            ]
             # INVARIANT: what is none of the three truths is undecided, whatever a decider returned.
             undecided = tuple([rule.anchor for rule, found in pairs if not isinstance(found, Truth)])
-        outcome = Outcome.UNSAFE if broken else Outcome.UNDECIDED if undecided else Outcome.SAFE
+        outcome = Outcome.UNSAFE if violations else Outcome.UNDECIDED if undecided else Outcome.SAFE
         return Verdict(
             outcome=outcome,
-            violations=tuple([_violation(rule, facts, chosen) for rule in broken]),
+            violations=tuple(violations),
             undecided=undecided,
             action=action,
             facts_sha256=facts.sha256,
@@ -142,16 +158,16 @@ def sweep(ruleset: RuleSet[Any, Any], facts: Facts) -> tuple[bool, ...]:
         try:
             facts.to_json()
             check_codes, codes = ruleset.compiled, cast(Codes, facts.codes)
-            return tuple([not _places(check_codes(codes, ruleset.codes_of(one))) for one in ruleset.actions])
+            return tuple([not _found(check_codes(codes, ruleset.codes_of(one))) for one in ruleset.actions])
         except Exception:  # noqa: BLE001, S110 - the decision: each action is checked again below, where faults are undecided
             pass
     return tuple([check(ruleset, facts, one).is_safe for one in ruleset.actions])
 
 
-def _places(found: object) -> list[int]:
-    """What the compiled function found. INVARIANT: anything but a list, whatever its truth, is a fault of the check."""
+def _found(found: list[T]) -> list[T]:
+    """What a compiled function found. INVARIANT: anything but a list, whatever its truth, is a fault of the check."""
     if type(found) is not list:
-        raise TypeError(f"expected the places of violated rules, got {type(found).__name__}; the check is broken")
+        raise TypeError(f"expected a list of violated rules, got {type(found).__name__}; the check is broken")
     return found
 
 
@@ -209,7 +225,17 @@ def _demand_order(ruleset: RuleSet[Any, Any], facts: Facts) -> None:
             )
 
 
-def _violation(rule: Rule, facts: Facts, chosen: tuple[int, ...]) -> Violation:
+def _violations(
+    ruleset: RuleSet[Any, Any], places: list[int], facts: Facts, codes: Codes, chosen: Codes
+) -> list[Violation]:
+    """The violations at these places, measured by a second function, which must find the same."""
+    found = ruleset.measure.function(codes, chosen)
+    if [one[0] for one in found] != places:
+        raise ValueError("expected the measured rules to be the violated ones, got others; the check is broken")
+    return [_violation(ruleset.rules[one[0]], facts, chosen, ruleset.measure.margin(one)) for one in found]
+
+
+def _violation(rule: Rule, facts: Facts, chosen: tuple[int, ...], margin: Margin | None) -> Violation:
     return Violation(
         rule=rule.anchor,
         name=rule.name,
@@ -218,7 +244,21 @@ def _violation(rule: Rule, facts: Facts, chosen: tuple[int, ...]) -> Violation:
         priority=rule.priority,
         sentence=rule.sentence,
         numbers=tuple(shown(rule.reads, facts, chosen).items()),
+        margin=margin,
     )
+
+
+def _open_violation(ruleset: RuleSet[Any, Any], place: int, facts: Facts, chosen: tuple[int, ...]) -> Violation:
+    """A violation in some state that open facts allow, with that state; finding none makes nothing safe."""
+    example, margin = counterexample(ruleset, place, facts, chosen), None
+    if example is not None:
+        broken = {found[0]: found for found in ruleset.measure.function(example.codes, chosen)}
+        margin = ruleset.measure.margin(broken[place])
+    return replace(_violation(ruleset.rules[place], facts, chosen, margin), counterexample=example)
+
+
+def _state(example: Counterexample) -> dict[str, Any]:
+    return {"fields": dict(example.facts.items()), "is_first": example.is_first}
 
 
 def _fault(ruleset: RuleSet[Any, Any], facts: object, action: object, error: Exception) -> Verdict:

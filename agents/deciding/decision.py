@@ -8,17 +8,19 @@ from dataclasses import dataclass, field
 from agents.recording.events import (
     AttemptRecord,
     BlockRef,
+    CounterexampleRecord,
     DecisionRecord,
     DialRecord,
     Fault,
     LayerRecord,
+    MarginRecord,
     MassRecord,
     Rung,
     VerdictRecord,
     ViolationRecord,
 )
 from localist_core import BlockKind, BlockTrace, Choice, Request
-from symbolic import Action, Verdict
+from symbolic import Action, Counterexample, Margin, Verdict, shortest
 
 NO_FACTS = "0" * 64
 """Stands in a record for the hash of facts that there were none of."""
@@ -96,6 +98,8 @@ def verdict_record(verdict: Verdict, action: str) -> VerdictRecord:
             priority=one.priority,
             sentence=one.sentence,
             numbers=one.numbers,
+            margin=None if one.margin is None else _margin(one.margin),
+            counterexample=None if one.counterexample is None else _counterexample(one.counterexample),
         )
         for one in verdict.violations
     )
@@ -107,6 +111,14 @@ def verdict_record(verdict: Verdict, action: str) -> VerdictRecord:
         facts_sha256=verdict.facts_sha256 or NO_FACTS,
         ruleset_sha256=verdict.ruleset_sha256,
     )
+
+
+def _margin(found: Margin) -> MarginRecord:
+    return MarginRecord(comparison=found.comparison, amount=shortest(found.amount))
+
+
+def _counterexample(found: Counterexample) -> CounterexampleRecord:
+    return CounterexampleRecord(fields=found.facts.state().model_dump(), is_first=found.is_first)
 
 
 def _attempt(attempt: Attempt, actions: tuple[Action, ...], text: Callable[[str], str]) -> AttemptRecord:

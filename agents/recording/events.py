@@ -1,4 +1,4 @@
-"""The events of a trace, schema version 1: what a run writes down, as frozen pydantic models. FORMAT.md explains them.
+"""The events of a trace, schema version 2: what a run writes down, as frozen pydantic models. FORMAT.md explains them.
 
 An event says what happened; a `Record` places it: tick, Lamport time, owner, index in the owner's chain, hashes. This
 file knows no model, no rule engine and no broker: the deciding layer fills these values, and a trace is read with
@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, St
 
 from agents.recording.canonical import canonical_sha256
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of the trace; a reader refuses any other."""
 
 FORMAT_NAME = "localist-trace"
@@ -133,6 +133,23 @@ class MassRecord(Frozen):
     layers: tuple[LayerRecord, ...] = ()
 
 
+class MarginRecord(Frozen):
+    """By how much a rule is broken."""
+
+    comparison: str
+    """The comparison that the amount is of, as people read it."""
+    amount: str
+    """Exact, in the unit of the comparison's sides: a decimal such as `2.5`, or a fraction such as `1/3`."""
+
+
+class CounterexampleRecord(Frozen):
+    """A state that open facts allow and in which a rule is broken."""
+
+    fields: dict[str, Scalar]
+    is_first: bool
+    """Whether it is proved that none comes before it, by codes, field by field as declared."""
+
+
 class ViolationRecord(Frozen):
     """One violated rule with the numbers that it was judged on."""
 
@@ -145,6 +162,10 @@ class ViolationRecord(Frozen):
     sentence: str
     numbers: tuple[tuple[str, str], ...]
     """Field -> value as shown to people, in the rule's order."""
+    margin: MarginRecord | None = None
+    """In the counterexample where there is one; None where no number decides."""
+    counterexample: CounterexampleRecord | None = None
+    """None where the facts are exact, or no state was found."""
 
 
 class VerdictRecord(Frozen):
@@ -195,6 +216,10 @@ class Rung(StrEnum):
     """The most probable compliant action of the core's own distribution."""
     REPAIRED = "repaired"
     """The nearest compliant action."""
+    WITNESS = "witness"
+    """A compliant action among the witnesses of the proof that there always is one."""
+    CONCEDED = "conceded"
+    """The least bad action where none complies: it breaks rules, none of them critical; the role allows that."""
     SAFE_STOP = "safe-stop"
     """The role's declared safe stop."""
 
@@ -226,7 +251,7 @@ class Header(Frozen):
 
     kind: Literal["header"] = "header"
     format: Literal["localist-trace"] = "localist-trace"
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     run: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
     """Identity of the run; `run_id` derives it from seed, scenario and configuration."""
     seed: Annotated[int, Field(ge=0)]
@@ -277,6 +302,14 @@ class MessageReceived(Frozen):
     type: str
 
 
+class ConcessionRecord(Frozen):
+    """What was given up where no action complied with all rules."""
+
+    given_up: tuple[str, ...]
+    """Anchors of the rules that the executed action breaks, most important first."""
+    reason: str
+
+
 class DecisionRecord(Frozen):
     """One decision: its attempts, the rung, and what goes to the world."""
 
@@ -295,6 +328,8 @@ class DecisionRecord(Frozen):
     """Ids of the envelopes that the prompt or the facts rest on, sorted."""
     reason: str = ""
     """Why the ladder went further than the first proposal, in a few fixed words."""
+    concession: ConcessionRecord | None = None
+    """Stands beside the rung `conceded`, and nowhere else."""
 
 
 class Applied(Frozen):

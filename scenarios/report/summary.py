@@ -90,6 +90,9 @@ class Ladder(Frozen):
     injected: int
     chosen: int
     repaired: int
+    witness: int = 0
+    conceded: int = 0
+    """Executed though rules were broken, because no action complied and the role allows that."""
     safe_stop: int
 
 
@@ -292,6 +295,8 @@ def ladder_of(decisions: Iterable[DecisionRecord]) -> Ladder:
         injected=count[Rung.INJECTED],
         chosen=count[Rung.CHOSEN],
         repaired=count[Rung.REPAIRED],
+        witness=count[Rung.WITNESS],
+        conceded=count[Rung.CONCEDED],
         safe_stop=count[Rung.SAFE_STOP],
     )
 

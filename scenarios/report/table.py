@@ -104,6 +104,8 @@ def _ladder(summary: Summary) -> list[Row]:
         ("after injection", share(ladder.injected, whole)),
         ("chosen", share(ladder.chosen, whole)),
         ("repaired", share(ladder.repaired, whole)),
+        ("witness", share(ladder.witness, whole)),
+        ("conceded", share(ladder.conceded, whole)),
         ("safe stop", share(ladder.safe_stop, whole)),
         ("the core's own", share(ladder.proposed + ladder.injected, whole)),
     ]

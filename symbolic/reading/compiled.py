@@ -7,7 +7,8 @@ The source is generated from the validated tree alone: it holds integers, operat
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple, cast
 
 from symbolic.domain import Domain
@@ -51,26 +52,28 @@ def compile_rules(violations: Sequence[Expr], state: Domain, action: Domain) -> 
     Measured (100 rules of five shapes, one shared core): 2.6 us where each condition is a statement that notes its
     place, 5.0 us where all of them are items of one tuple of bools over `s[0]`, `s[1]`, ...
     """
-    owners = (("s", state), ("a", action))
-    guards = [
-        f"{field.low} <= {name}{field.index} <= {field.high}" for name, domain in owners for field in domain.fields
-    ]
     body = "".join(
         f"    if {truth_source(violation)}:\n        found.append({place})\n"
         for place, violation in enumerate(violations)
     )
+    source = f"def check(s, a):\n{opened(state, action)}    found = []\n{body}    return found\n"
+    return cast(Callable[[Codes, Codes], list[int]], define(source, "check"))
+
+
+def opened(state: Domain, action: Domain) -> str:
+    """First lines of a function of codes `s` and `a`: a local variable for each, and a refusal of what is none."""
+    owners = (("s", state), ("a", action))
+    guards = [
+        f"{field.low} <= {name}{field.index} <= {field.high}" for name, domain in owners for field in domain.fields
+    ]
     refusal = (
         "        raise ValueError('expected codes within their fields, got others; build facts by `of` or `exact`')\n"
     )
-    source = (
-        "def check(s, a):\n"
+    return (
         f"    if len(s) != {len(state.fields)} or len(a) != {len(action.fields)}:\n{refusal}"
         f"{''.join(_unpacked(name, domain) for name, domain in owners)}"
         f"    if not ({' and '.join(guards)}):\n{refusal}"
-        f"    found = []\n{body}"
-        "    return found\n"
     )
-    return cast(Callable[[Codes, Codes], list[int]], _define(source, "check"))
 
 
 def _unpacked(name: str, domain: Domain) -> str:
@@ -84,13 +87,14 @@ def compile_conditions(conditions: Sequence[Expr]) -> Callable[[Codes], tuple[bo
     unpacked = "".join(f"    s{index} = s[{index}]\n" for index in used)
     body = "".join(f"{truth_source(condition)}, " for condition in conditions)
     source = f"def check(s):\n{unpacked}    return ({body})\n"
-    return cast(Callable[[Codes], tuple[bool, ...]], _define(source, "check"))
+    return cast(Callable[[Codes], tuple[bool, ...]], define(source, "check"))
 
 
-def _define(source: str, name: str) -> object:
-    # INVARIANT: source comes from `truth_source`, which writes integers and operators only.
+def define(source: str, name: str, names: Mapping[str, object] = MappingProxyType({})) -> object:
+    """What generated source defines; besides a few functions of numbers it knows only the names given."""
+    # INVARIANT: source comes from `truth_source` and `number_source`, which write integers and operators only.
     space: dict[str, object] = {
-        "__builtins__": {}, "min": min, "max": max, "abs": abs, "len": len, "ValueError": ValueError,
+        "__builtins__": {}, "min": min, "max": max, "abs": abs, "len": len, "ValueError": ValueError, **names,
     }  # fmt: skip
     exec(compile(source, "<compiled rules>", "exec"), space)  # noqa: S102
     return space[name]

@@ -25,7 +25,7 @@ def search(ruleset: RuleSet[Any, Any], index: int, facts: Facts, action: Codes) 
     spans = [facts.span(field) for field in fields]
     is_exhaustive = math.prod(high - low + 1 for low, high in spans) <= MAX_STATES
     values = [
-        range(low, high + 1) if is_exhaustive else _ends(field, low, high)
+        range(low, high + 1) if is_exhaustive else ends(field, low, high)
         for field, (low, high) in zip(fields, spans, strict=True)
     ]
     found: set[bool] = set()
@@ -41,5 +41,6 @@ def search(ruleset: RuleSet[Any, Any], index: int, facts: Facts, action: Codes) 
     return MAYBE if True in found else None
 
 
-def _ends(field: FieldSpec, low: int, high: int) -> range:
+def ends(field: FieldSpec, low: int, high: int) -> range:
+    """The values of a field that a corner may have: both ends of a number, all of a flag or choice."""
     return range(low, high + 1) if field.kind is not Kind.NUMBER else range(low, high + 1, max(1, high - low))

@@ -46,8 +46,19 @@ _CALL: Final = {Arithmetic.MINIMUM: "min", Arithmetic.MAXIMUM: "max", Arithmetic
 
 def sentence(rule: Rule) -> str:
     """One English sentence with the declared names, such as `Forbidden when light is red and speed > 3.`."""
+    text = _truth(rule.shown, _declared(rule.shown), _LOOSE)
+    return f"{'Forbidden when' if rule.kind == 'forbid' else 'Required:'} {text}."
+
+
+def part(expr: Expr, whole: Expr) -> str:
+    """A condition that is part of another, with the declared names as in the whole's sentence."""
+    return _truth(expr, _declared(whole), _LOOSE)
+
+
+def _declared(whole: Expr) -> Namer:
+    """The declared names; where a state and an action field share one, with their owners."""
     owners: dict[str, set[Owner]] = {}
-    for read in reads(rule.shown):
+    for read in reads(whole):
         owners.setdefault(read.field.name, set()).add(read.owner)
 
     def name(read: Read, code: int | None) -> str:
@@ -55,7 +66,7 @@ def sentence(rule: Rule) -> str:
             return read.field.words[code]
         return f"{read.owner.value}.{read.field.name}" if len(owners[read.field.name]) > 1 else read.field.name
 
-    return f"{'Forbidden when' if rule.kind == 'forbid' else 'Required:'} {_truth(rule.shown, name, _LOOSE)}."
+    return name
 
 
 def phrase(expr: Expr, words: Mapping[str, str]) -> str:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
 from symbolic.domain import Action, codes_of
 from symbolic.facts import Facts
-from symbolic.solving.session import Budget, Clause, Found, Point, Session
+from symbolic.solving.session import Budget, Clause, Codes, Found, Point, Session
 from symbolic.solving.worker import SolverError, Worker
 
 if TYPE_CHECKING:
@@ -53,6 +53,14 @@ def possible(
         return default_solver().decide(ruleset, facts, action, only, is_all_asked=False)
     except SolverError:
         return (None,) * len(ruleset.rules)
+
+
+def example(ruleset: RuleSet[Any, Any], facts: Facts, action: Codes, rule: int) -> Codes | None:
+    """A state that the facts allow and in which the action breaks the rule; None where the solver gives none."""
+    try:
+        return default_solver().example(ruleset, facts, action, rule)
+    except SolverError:
+        return None
 
 
 _shared: dict[tuple[int, Budget], Solver] = {}
@@ -128,6 +136,22 @@ class Solver:
 
         def job(session: Session) -> Point | Literal[False] | None:
             return session.find(session.terms(ruleset), ruleset, clauses, inside)
+
+        return self._run(job)
+
+    def example(self, ruleset: RuleSet[Any, Any], facts: Facts, action: Codes, rule: int) -> Codes | None:
+        """See `example`; `SolverError` where there is no answer."""
+        spans = spans_of(ruleset, facts)
+
+        def job(session: Session) -> Codes | None:
+            terms = session.terms(ruleset)
+            codes: list[int] = []
+
+            def read(model: Any) -> None:
+                codes.extend(model.eval(variable, model_completion=True).as_long() for variable in terms.state)
+
+            with session.box(terms, spans, action):
+                return tuple(codes) if session.query(terms, terms.violations[rule], read) else None
 
         return self._run(job)
 

@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from symbolic import (
     Action,
     Facts,
     Interval,
+    Margin,
     Outcome,
     RuleSet,
     State,
@@ -70,6 +73,7 @@ def test_verdict_lists_every_violated_rule_with_its_numbers() -> None:
                 priority=8,
                 sentence="Required: count < 2 or mode is fast.",
                 numbers=(("count", "2"), ("mode", "off")),
+                margin=Margin(Fraction(0), "count >= 2"),
             ),
             Violation(
                 rule="R3",
@@ -79,6 +83,7 @@ def test_verdict_lists_every_violated_rule_with_its_numbers() -> None:
                 priority=7,
                 sentence="Forbidden when level < 1 and hold.",
                 numbers=(("level", "0.5"), ("hold", "true")),
+                margin=Margin(Fraction(1, 2), "level < 1"),
             ),
         ),
         undecided=(),
@@ -199,6 +204,17 @@ def test_fault_of_the_compiled_function_is_never_safe(broken: Any) -> None:
     assert not any(rules.compliant(HERE))
 
 
+@pytest.mark.parametrize("broken", [failing, lambda s, a: [], lambda s, a: None, lambda s, a: [(0, None, 0)], lambda s, a: [(1, 0, 0)]])  # fmt: skip
+def test_fault_of_the_measure_is_never_safe(broken: Any) -> None:
+    rules = plant_rules()
+    alarmed = Facts.from_codes(Plant, (*CODES[:-1], 1))
+    assert rules.check(alarmed, STAY).outcome is Outcome.UNSAFE
+    measure = dataclasses.replace(rules.measure, function=broken)
+    rules._sealed = dataclasses.replace(rules._sealed, measure=measure)  # type: ignore[type-var]
+    verdict = rules.check(alarmed, STAY)
+    assert (verdict.outcome, verdict.undecided) == (Outcome.UNDECIDED, ("R1", "R2"))
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -219,5 +235,13 @@ def test_verdict_is_written_as_canonical_json() -> None:
     assert verdict.to_json() == (
         '{"action":{"hold":true,"mode":"off","valve":0.0},'
         f'"facts_sha256":"{HERE.sha256}","outcome":"safe","reason":"","ruleset_sha256":"{plant_rules().sha256}",'
-        '"undecided":[],"violations":[]}'
+        '"undecided":[],"version":2,"violations":[]}'
     )
+
+
+def test_violation_is_written_with_its_margin_and_its_state() -> None:
+    rules = RuleSet(Plant, Operate)
+    rules.add(kind="forbid", name="high", expression=(s.level > 0.5) & a.hold)
+    (found,) = json.loads(rules.check(FOG, STAY).to_json())["violations"]
+    state = {"alarm": False, "count": -1, "level": 1.0, "mode": "slow", "rate": 0.0, "wanted": "fast"}
+    assert (found["margin"], found["counterexample"]) == (["level > 0.5", "0.5"], {"fields": state, "is_first": True})

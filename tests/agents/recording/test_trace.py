@@ -51,11 +51,11 @@ def test_trace_of_another_version_is_refused_by_its_version(tmp_path: Path) -> N
     record_run(tmp_path)
     lines = (tmp_path / "trace.jsonl").read_bytes().splitlines()
     header = json.loads(lines[0])
-    header["event"]["schema_version"] = 2
+    header["event"]["schema_version"] = 3
     header["hash"] = record_hash(header)
     (tmp_path / "trace.jsonl").write_bytes(canonical(header) + b"\n" + b"\n".join(lines[1:]) + b"\n")
 
-    with pytest.raises(TraceError, match="line 1: expected a localist-trace of schema version 1, got version 2"):
+    with pytest.raises(TraceError, match="line 1: expected a localist-trace of schema version 2, got version 3"):
         Trace.read(tmp_path)
 
 
