@@ -7,6 +7,9 @@ from symbolic.domain import Action, State, actions_of, codes_of, domain_of, fixe
 from symbolic.expression import Expr, ExpressionError
 from symbolic.facts import Facts
 from symbolic.field import UNKNOWN, DomainError, FieldSpec, Interval, Kind, quantise, shortest, widen
+from symbolic.joining.binding import Bound, Commitment, Joint, in_order
+from symbolic.joining.proof import GroupAnswer, JointReport, verify_joint
+from symbolic.joining.rules import JointRules, Quota
 from symbolic.mending.concession import Concession, concede
 from symbolic.mending.metric import Metric, MetricError
 from symbolic.mending.repair import distance, nearest
@@ -39,7 +42,9 @@ __all__ = [
     "Answer",
     "Batch",
     "BatchError",
+    "Bound",
     "Claimed",
+    "Commitment",
     "Concession",
     "Counterexample",
     "Declaration",
@@ -50,8 +55,12 @@ __all__ = [
     "Facts",
     "FieldSpec",
     "Finding",
+    "GroupAnswer",
     "Heard",
     "Interval",
+    "Joint",
+    "JointReport",
+    "JointRules",
     "Kind",
     "Level",
     "Line",
@@ -59,6 +68,7 @@ __all__ = [
     "Metric",
     "MetricError",
     "Outcome",
+    "Quota",
     "Refusal",
     "Relation",
     "Report",
@@ -90,6 +100,7 @@ __all__ = [
     "formatted",
     "ground",
     "implies",
+    "in_order",
     "ite",
     "lines",
     "load_rules",
@@ -107,6 +118,7 @@ __all__ = [
     "to_text",
     "truth",
     "verify",
+    "verify_joint",
     "violated",
     "whole",
     "widen",

@@ -30,7 +30,7 @@ CONFINED = {
     "matplotlib": ("scenarios/*.py",),
     "highway_env": ("scenarios/intersection/*.py",),
     "lark": ("symbolic/writing/*.py",),
-    "networkx": ("symbolic/deontic.py", "agents/recording/*.py", "scenarios/*.py"),
+    "networkx": ("symbolic/deontic.py", "symbolic/joining/binding.py", "agents/recording/*.py", "scenarios/*.py"),
     "triton": ("localist_core/*.py",),
     "xgrammar": ("localist_core/writing/grammar.py",),
     "rich": ("scenarios/cli.py", "scenarios/report/*.py"),

@@ -43,6 +43,10 @@ class Sort(StrEnum):
     EDGE_ONLY = "edge-only"
     UNUSED_FIELD = "unused-field"
     TITLE = "title"
+    NO_JOINT_ACTION = "no-joint-action"
+    """Agents that cannot keep their joint rules together."""
+    STUCK = "stuck"
+    """Agents that commit in turn, of which the last finds no action."""
     FAULT = "fault"
     """An answer of the solver that did not survive: a mistake of ours or of the solver."""
 

@@ -11,9 +11,9 @@ FOLDER = Path(symbolic.__file__).parent
 TEXT = (FOLDER / "README.md").read_text()
 
 
-def test_python_block_runs() -> None:
-    (block,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
-    exec(compile(block, "symbolic/README.md", "exec", dont_inherit=True), {"__name__": "readme"})
+def test_python_blocks_run_one_after_another() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    exec(compile("\n".join(blocks), "symbolic/README.md", "exec", dont_inherit=True), {"__name__": "readme"})
 
 
 def test_every_file_is_named() -> None:

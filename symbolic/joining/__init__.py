@@ -1,0 +1,1 @@
+"""Rules that bind several agents at once."""

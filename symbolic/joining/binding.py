@@ -1,0 +1,246 @@
+"""What one agent must keep, given what its peers have committed to: an ordinary rule set and its facts.
+
+    joint = Joint(crossing)
+    bound = joint.bind(cart_rules, facts, [Commitment(name="cart-1", rules=cart_rules, facts=seen, action=go)])
+    bound.rules.check(bound.facts, action)
+
+A committed action is an exact fact. Of a silent peer nothing is known, so the check takes the worst for granted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import networkx as nx
+
+from symbolic.domain import Action, State, domain_of
+from symbolic.expression import Constant, Expr, Owner, Read
+from symbolic.facts import Facts
+from symbolic.field import Code, FieldSpec
+from symbolic.joining.pairing import PEER, Part, derived
+from symbolic.joining.placing import Joints, Place, Placed, Rules, fits, near, of_group, of_one, of_pair
+from symbolic.reading.compiled import compile_conditions
+from symbolic.reading.reference import NO, truth
+from symbolic.rules import RuleSet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commitment:
+    """What is known of one peer."""
+
+    name: str
+    rules: Rules
+    """The rule set of its role."""
+    facts: Facts | None
+    """What it perceives, as it says itself; None if nothing is known."""
+    action: Action | None
+    """What it has committed to; None if it is silent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """What a decision is held to."""
+
+    rules: Rules
+    """The rules of the role and every joint rule with each peer."""
+    facts: Facts
+    """What the agent perceives, and what is known of its peers."""
+    peers: tuple[str, ...]
+    """The peers: the first is `peer_1`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seat:
+    """Where a field of the bound state comes from."""
+
+    part: Part
+    index: int
+    """Place in the peer's facts or action."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A rule set for one agent among peers of certain roles."""
+
+    rules: Rules
+    seats: tuple[_Seat, ...]
+    """The fields after the agent's own."""
+
+
+class Joint:
+    """All joint rules of a scenario."""
+
+    def __init__(self, *sets: Any) -> None:
+        """Put sets of joint rules (`JointRules`) together."""
+        self.sets: Joints = sets
+        self._tables: dict[tuple[int, ...], _Table] = {}
+        self._near: dict[tuple[int, int], tuple[type[State], Any, Expr]] = {}
+        self._kept: list[Rules] = []  # INVARIANT: keeps alive what the keys above name by id
+
+    def is_about(self, rules: Rules) -> bool:
+        """Whether some joint rule is about agents of a role."""
+        sides = [((one.state, one.action), (one.peer_state, one.peer_action)) for one in self.sets]
+        return any(fits(rules, state, action) for pair in sides for state, action in pair)
+
+    def bind(self, own: Rules, facts: Facts, peers: Sequence[Commitment]) -> Bound:
+        """The rules and facts of one decision.
+
+        Args:
+            own: the rule set of the agent's role.
+            facts: what the agent perceives.
+            peers: what is known of those that bind it: committed before it, or silent.
+
+        Raises:
+            RuleError: a rule about all of them is beyond the budget.
+        """
+        if not peers:
+            return Bound(rules=own, facts=facts, peers=())
+        ordered = sorted(peers, key=lambda one: (one.rules.state.__name__, one.rules.action.__name__))
+        table = self.table(own, [one.rules for one in ordered])
+        codes = [_code(ordered[seat.part.agent - 1], seat) for seat in table.seats]
+        known = [one.facts.age_s for one in ordered if one.facts is not None]
+        return Bound(
+            rules=table.rules,
+            facts=Facts.from_codes(table.rules.state, (*facts.codes, *codes), max([facts.age_s, *known])),
+            peers=tuple(one.name for one in ordered),
+        )
+
+    def table(self, own: Rules, peers: Sequence[Rules]) -> _Table:
+        """The rule set of one agent among peers of these roles, made once."""
+        key = tuple(map(id, (own, *peers)))
+        if key not in self._tables:
+            self._kept += (own, *peers)
+            self._tables[key] = _table(self.sets, (own, *peers))
+        return self._tables[key]
+
+    def graph(self, seen: Mapping[str, Commitment]) -> nx.Graph[str]:
+        """The agents, those connected that are in range of each other, or may be for all that is known."""
+        found: nx.Graph[str] = nx.Graph()
+        found.add_nodes_from(seen)
+        found.add_edges_from(
+            (one, other) for one, other in combinations(seen, 2) if self._are_near(seen[one], seen[other])
+        )
+        return found
+
+    def peers(self, seen: Mapping[str, Commitment]) -> dict[str, frozenset[str]]:
+        """For each agent those that it shares rules with: its whole group where rules count, else those in range."""
+        graph = self.graph(seen)
+        if not any(joint.quotas for joint in self.sets):
+            return {name: frozenset(graph[name]) for name in graph}
+        groups = [frozenset(group) for group in nx.connected_components(graph)]
+        return {name: group - {name} for group in groups for name in group}
+
+    def _are_near(self, one: Commitment, other: Commitment) -> bool:
+        key = id(one.rules), id(other.rules)
+        if key not in self._near:
+            self._kept += (one.rules, other.rules)
+            self._near[key] = _nearness(self.sets, one.rules, other.rules)
+        state, test, expr = self._near[key]
+        if isinstance(expr, Constant):
+            return expr.value
+        codes = (*_codes(one), *_codes(other))
+        if None not in codes and all(type(code) is int for code in codes):
+            return bool(test(codes)[0])
+        return truth(expr, Facts.from_codes(state, codes)) is not NO
+
+
+def _codes(one: Commitment) -> tuple[Code, ...]:
+    fields = domain_of(one.rules.state).fields
+    return one.facts.codes if one.facts is not None and one.facts.schema is one.rules.state else (None,) * len(fields)
+
+
+def _nearness(sets: Joints, one: Rules, other: Rules) -> tuple[type[State], Any, Expr]:
+    """The state type of two agents side by side, the test that they are in range, and its expression."""
+    specs = {
+        f"{PEER}{n}_{spec.name}": spec for n, role in ((1, one), (2, other)) for spec in domain_of(role.state).fields
+    }
+    state = derived("Neighbours", specs)
+
+    def place(part: Part) -> Read:
+        return Read(Owner.STATE, domain_of(state).field(f"{PEER}{part.agent + 1}_{part.name}"))
+
+    expr = near(sets, (one, other), 0, 1, place)
+    return state, None if isinstance(expr, Constant) else compile_conditions((expr,)), expr
+
+
+def _code(peer: Commitment, seat: _Seat) -> Code:
+    if seat.part.owner is Owner.ACTION:
+        return None if peer.action is None else peer.rules.codes_of(peer.action)[seat.index]
+    return _codes(peer)[seat.index]
+
+
+def _table(sets: Joints, roles: Sequence[Rules]) -> _Table:
+    """The rules of the first agent, and its joint rules with all others, over its own fields and theirs."""
+    own, numbers = roles[0], range(1, len(roles))
+    wanted = [part for part in _wanted(sets, roles) if part.agent]
+    specs = {spec.name: spec for spec in domain_of(own.state).fields}
+    specs.update({_name(part): source(roles, part) for part in wanted})
+    state = derived(f"{own.state.__name__}Among{len(numbers)}", specs)
+
+    def place(part: Part) -> Read:
+        if part.agent == 0 and part.owner is Owner.ACTION:
+            return Read(Owner.ACTION, domain_of(own.action).field(part.name))
+        return Read(Owner.STATE, domain_of(state).field(_name(part)))
+
+    bound: Rules = RuleSet(state, own.action, decider=own.decider)
+    for placed in _placed(sets, roles, place):
+        bound.add(
+            kind=placed.rule.kind,
+            name=_rule_name(placed),
+            expression=placed.expression,
+            title=placed.rule.title,
+            priority=placed.rule.priority,
+            source=placed.rule.source,
+            is_critical=placed.rule.is_critical,
+        )
+    return _Table(bound, tuple(_Seat(part, source(roles, part).index) for part in wanted))
+
+
+def _placed(sets: Joints, roles: Sequence[Rules], place: Place) -> Iterable[Placed]:
+    numbers = range(1, len(roles))
+    yield from of_one(roles[0], 0, place)
+    for peer in numbers:
+        yield from of_pair(sets, roles, 0, peer, place)
+    yield from of_group(sets, roles, 0, numbers, place)
+
+
+def _wanted(sets: Joints, roles: Sequence[Rules]) -> list[Part]:
+    """The fields that the rules read, in order of agent, owner and declaration."""
+    used: set[Part] = set()
+
+    def place(part: Part) -> Read:
+        used.add(part)
+        return Read(part.owner, source(roles, part))
+
+    for _ in _placed(sets, roles, place):
+        pass
+    return sorted(used, key=lambda part: (part.agent, part.owner is Owner.ACTION, source(roles, part).index))
+
+
+def source(roles: Sequence[Rules], part: Part) -> FieldSpec:
+    """The field of an agent as its role declares it."""
+    role = roles[part.agent]
+    return domain_of(role.state if part.owner is Owner.STATE else role.action).field(part.name)
+
+
+def _name(part: Part) -> str:
+    return f"{PEER}{part.agent}_{part.name}" if part.agent else part.name
+
+
+def _rule_name(placed: Placed) -> str:
+    """The rule's name, and the peer that it is kept with: `_of_` where it is the peer's rule."""
+    match placed.agents:
+        case (0, peer):
+            return f"{placed.rule.name}_with_{PEER}{peer}"
+        case (peer, 0):
+            return f"{placed.rule.name}_of_{PEER}{peer}"
+        case _:
+            return placed.rule.name
+
+
+def in_order(ranks: Mapping[str, float]) -> tuple[str, ...]:
+    """Agents in the order in which they commit: the highest rank first, then by name."""
+    return tuple(sorted(ranks, key=lambda name: (-ranks[name], name)))

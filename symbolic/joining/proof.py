@@ -1,0 +1,375 @@
+"""What is proved of joint rules before they run: that a joint action exists, and that deciding in turn finds one.
+
+Two questions for each group of roles, over all states that its agents can be in:
+
+- **exists**: is there always a joint action that keeps every rule?
+- **in turn**: when the agents commit one after another, each keeping all rules with those before it, does each of them
+  always find an action, whatever the others chose? This is the stronger one: it makes deciding without a search over
+  joint actions sound.
+
+Groups of any size follow in two ways. (1) Whoever is stuck is stuck because each of its n actions breaks a rule of its
+own or one with some agent before it; one such agent for each action is enough, and what they chose stays possible
+without the others. So groups up to n + 1 answer for all (in the spirit of Helly's theorem), if no rule counts agents.
+(2) It is enough that no agent can be blocked by one peer for each action, even by peers that could not be together.
+
+The solver answers; points are tried (`sweep.py`), all where they are few. Unknown stays unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+from typing import Final
+
+from symbolic.declaration import opposite
+from symbolic.domain import Action, Domain, State, domain_of
+from symbolic.expression import Constant, Expr
+from symbolic.joining.binding import Joint
+from symbolic.joining.placing import Joints, Place, Placed, Rules, counted_of, of_one, of_pair
+from symbolic.joining.sweep import COMPLETE, SAMPLE, Sweep, sweep
+from symbolic.joining.table import Table, laid_out, table
+from symbolic.proving.census import Census
+from symbolic.proving.prover import Prover
+from symbolic.proving.report import Answer, Finding, Level, Sort
+from symbolic.reading.compiled import Codes, compile_rules
+from symbolic.reading.residual import residual
+from symbolic.rules import RuleSet
+from symbolic.solving.session import Atom, Clause, Point
+from symbolic.solving.smt import Solver, default_solver
+
+LARGEST: Final = 3
+"""Size of the largest groups that are looked at."""
+
+MOST_ROUNDS: Final = 256
+"""Joint actions after which the search for one in every state is given up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupAnswer:
+    """What is known of one group."""
+
+    roles: tuple[str, ...]
+    """Role of each agent, in the order in which they decide."""
+    exists: Answer
+    """Whether some joint action keeps every rule in every joint state."""
+    in_turn: Answer
+    """Whether the last agent always finds an action, whatever those before it chose."""
+    num_points: int
+    """Points (joint state, joint action) at which the answers were tried."""
+    is_complete: bool
+    """Whether these are all points there are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JointReport:
+    """All that was found about joint rules."""
+
+    groups: tuple[GroupAnswer, ...]
+    any_size: Answer
+    """Whether agents that decide in turn never get stuck in groups of any size."""
+    symmetric: tuple[str, ...]
+    """Rules that are proved to say the same both ways round."""
+    findings: tuple[Finding, ...]
+    num_queries: int
+    """Questions to the solver."""
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The findings that forbid to run the rules."""
+        return tuple(one for one in self.findings if one.level is Level.ERROR)
+
+    @property
+    def unknowns(self) -> tuple[Finding, ...]:
+        """What could not be shown."""
+        return tuple(one for one in self.findings if one.level is Level.UNKNOWN)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Proof:
+    """What is asked with, and what was found on the way."""
+
+    joints: Joints
+    solver: Solver
+    complete: int
+    sample: int
+    findings: list[Finding] = field(default_factory=list)
+    num_queries: int = 0
+
+    def fault(self, text: str) -> None:
+        """Keep an answer that did not survive."""
+        self.findings.append(Finding(sort=Sort.FAULT, level=Level.ERROR, rules=(), text=text))
+
+    def find(self, rules: Rules, clauses: Sequence[Clause]) -> Point | bool | None:
+        """A point where all clauses hold, replayed by the compiled rules; False where there is none."""
+        prover = Prover(rules, Census(is_complete=False), self.solver)
+        answer = prover.find(clauses)
+        self.num_queries += prover.num_queries
+        for text in prover.faults:
+            self.fault(text)
+        return answer
+
+
+def verify_joint(
+    joint: Joint,
+    roles: Mapping[str, Rules],
+    *,
+    largest: int = LARGEST,
+    solver: Solver | None = None,
+    complete: int = COMPLETE,
+    sample: int = SAMPLE,
+    watch: Callable[[str], None] = lambda step: None,
+) -> JointReport:
+    """Answer both questions for all groups up to a size.
+
+    Args:
+        joint: all joint rules.
+        roles: the rule set of each role; roles that no joint rule is about are left out.
+        largest: size of the largest groups, 2 or 3.
+        solver: answers; that of the process if None.
+        complete: most points at which every answer is tried.
+        sample: points at which it is tried where there are more.
+        watch: told what is being looked at.
+
+    Raises:
+        RuleError: a rule that is not as symmetric as it was declared, or beyond the budget.
+        ValueError: another size, or no role that a joint rule is about.
+    """
+    bound = {name: rules for name, rules in roles.items() if joint.is_about(rules)}
+    if not bound or largest not in (2, 3):
+        raise ValueError(
+            f"expected groups of 2 or 3 and a role that some joint rule is about, got `{largest}`, {len(bound)} roles"
+        )
+    proof = _Proof(joints=joint.sets, solver=solver or default_solver(), complete=complete, sample=sample)
+    groups: dict[tuple[str, ...], GroupAnswer] = {}
+    for size in range(1, largest + 1):
+        watch(f"groups of {size}")
+        for names in product(bound, repeat=size):
+            groups[names] = _group(proof, names, [bound[name] for name in names], groups)
+    watch("groups of any size")
+    any_size = _any_size(proof, list(bound.values()), list(groups.values()), largest)
+    return JointReport(
+        groups=tuple(one for one in groups.values() if len(one.roles) > 1),
+        any_size=any_size,
+        symmetric=tuple(sorted(name for one in joint.sets for name in one.symmetric)),
+        findings=tuple(dict.fromkeys(proof.findings)),
+        num_queries=proof.num_queries,
+    )
+
+
+# One group
+
+
+def _group(
+    proof: _Proof, names: tuple[str, ...], roles: Sequence[Rules], smaller: Mapping[tuple[str, ...], GroupAnswer]
+) -> GroupAnswer:
+    """Both answers for one group; where each agent finds an action in turn, a joint one exists."""
+    last = table(proof.joints, roles, num_committed=len(roles) - 1)
+    rules = rules_of(last)
+    seen = sweep(last, rules, complete=proof.complete, sample=proof.sample)
+    stuck = _stuck(proof, last, rules, seen)
+    in_turn = _told(stuck)
+    before = smaller.get(names[:-1])
+    lacking: Codes | bool | None = False
+    if in_turn is not Answer.YES or (before is not None and before.exists is not Answer.YES):
+        lacking = _lacking(proof, roles, seen)
+    found = GroupAnswer(
+        roles=names,
+        exists=_told(lacking),
+        in_turn=in_turn,
+        num_points=seen.num_points,
+        is_complete=seen.is_complete,
+    )
+    if all(smaller[part].in_turn is Answer.YES for part in _parts(names) if part in smaller):  # else it is known why
+        proof.findings += _found(found, last, rules, stuck, lacking)
+    return found
+
+
+def _parts(names: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """The groups with one agent less."""
+    return [names[:place] + names[place + 1 :] for place in range(len(names))]
+
+
+def rules_of(group: Table) -> Rules:
+    """The rules of a table whose last agent decides, in the order of its steps, as a set."""
+    rules: Rules = RuleSet(group.layout.state, group.roles[-1].action)
+    for number, placed in enumerate(placed for step in group.steps for placed in step):
+        rules.add(kind=placed.rule.kind, name=f"r{number:06}", title=_title(placed), expression=placed.expression)
+    return rules
+
+
+def _title(placed: Placed) -> str:
+    """The rule by name, and where it binds a pair whose it is and with whom."""
+    first, *other = (f"agent_{agent + 1}" for agent in placed.agents)
+    return f"{placed.rule.name} of {first} with {other[0]}" if other else placed.rule.name
+
+
+def _told(found: Codes | bool | None) -> Answer:
+    """Whether all is well: there is no counterexample, there is one, or it is not known."""
+    return Answer.UNKNOWN if found is None else Answer.YES if found is False else Answer.NO
+
+
+def _stuck(proof: _Proof, group: Table, rules: Rules, seen: Sweep) -> Codes | bool | None:
+    """A state in which those before have kept all rules and the last agent cannot; False where there is none."""
+    if seen.stuck is not None:
+        return seen.stuck
+    kept = [(Atom(rule=rule, is_broken=False),) for rule in range(group.num_kept)]
+    own = range(group.num_kept, len(rules.rules))
+    blocked = [tuple(Atom(rule=rule, action=act) for rule in own) for act in group.acts]
+    if not own:
+        return False
+    return _tried(proof, proof.find(rules, [*kept, *blocked]), seen)
+
+
+def _tried(proof: _Proof, answer: Point | bool | None, seen: Sweep) -> Codes | bool | None:
+    """The solver's answer, held against a sweep that saw nothing; where that saw everything, it answers alone."""
+    if not isinstance(answer, Point):
+        return False if seen.is_complete else answer
+    if not seen.is_complete:
+        return answer.state
+    proof.fault(f"the solver's point {answer.state} was not seen by a complete sweep")
+    return None
+
+
+def _lacking(proof: _Proof, roles: Sequence[Rules], seen: Sweep) -> Codes | bool | None:
+    """A joint state without a joint action; False where there is none.
+
+    CEGIS: joint actions, one more for each state in which those found so far all break a rule.
+    """
+    if seen.lacking is not None:
+        return seen.lacking
+    group = table(proof.joints, roles, num_committed=0)
+    violations = [_violation(placed) for step in group.steps for placed in step]
+    broken = compile_rules(violations, domain_of(group.layout.state), _joined(roles))
+    state: Codes = tuple(one.low for one in domain_of(group.layout.state).fields)
+    witnesses: list[Codes] = []
+    while len(witnesses) < MOST_ROUNDS:
+        found = next((act for act in group.acts if not broken(state, act)), None)
+        if found is None:
+            return _tried(proof, Point(state, ()), seen)
+        witnesses.append(found)
+        answer = _unkept(proof, group.layout.state, violations, witnesses)
+        if not isinstance(answer, Point):
+            return _tried(proof, answer, seen)
+        state = answer.state
+    return _tried(proof, None, seen)
+
+
+def _unkept(
+    proof: _Proof, state: type[State], violations: Sequence[Expr], acts: Sequence[Codes]
+) -> Point | bool | None:
+    """A state in which each of some joint actions breaks a rule."""
+    rules: Rules = RuleSet(state, Deciding)
+    clauses: list[Clause] = []
+    for act in acts:
+        left = [part for one in violations if (part := residual(one, act)) != Constant(False)]
+        start = sum(map(len, clauses))
+        for number, part in enumerate(left, start):
+            rules.add(kind="forbid", name=f"r{number:06}", expression=part)
+        clauses.append(tuple(Atom(rule=number) for number in range(start, start + len(left))))
+    return proof.find(rules, clauses) if all(clauses) else False
+
+
+class Deciding(Action):
+    """Stands for the action where a question is about states alone."""
+
+    is_done: bool
+
+
+def _violation(placed: Placed) -> Expr:
+    return opposite(placed.expression) if placed.rule.kind == "require" else placed.expression
+
+
+def _joined(roles: Sequence[Rules]) -> Domain:
+    """The actions of all agents as one."""
+    fields = [spec for role in roles for spec in domain_of(role.action).fields]
+    return Domain("Acts", tuple(replace(spec, index=index) for index, spec in enumerate(fields)), {}, ())
+
+
+def _found(
+    answer: GroupAnswer, group: Table, rules: Rules, stuck: Codes | bool | None, lacking: Codes | bool | None
+) -> Iterator[Finding]:
+    """What is to be told of a group."""
+    names = ", ".join(answer.roles)
+    if answer.exists is Answer.UNKNOWN:
+        text = f"not known whether {names} have a joint action that keeps every rule in every joint state"
+        yield Finding(sort=Sort.NO_JOINT_ACTION, level=Level.UNKNOWN, rules=(), text=text)
+    elif isinstance(lacking, tuple):
+        shown, text = _shown(group, lacking), f"{names} have no joint action here that keeps every rule"
+        yield Finding(sort=Sort.NO_JOINT_ACTION, level=Level.ERROR, rules=(), text=text, state=shown)
+    if answer.in_turn is Answer.UNKNOWN:
+        text = f"not known whether {names}, deciding in turn, always find an action that keeps every rule"
+        yield Finding(sort=Sort.STUCK, level=Level.UNKNOWN, rules=(), text=text)
+    elif isinstance(stuck, tuple):
+        why = "; ".join(_blocked(group, rules, stuck))
+        text = f"deciding in turn as {names}, the last finds no action that keeps every rule here: {why}"
+        yield Finding(sort=Sort.STUCK, level=Level.ERROR, rules=(), text=text, state=_shown(group, stuck))
+
+
+def _blocked(group: Table, rules: Rules, state: Codes) -> Iterator[str]:
+    """Each action of the last agent with a rule that it breaks."""
+    for action in group.roles[-1].actions:
+        first = next(place for place in rules.compiled(state, rules.codes_of(action)) if place >= group.num_kept)
+        done = "-".join(str(value) for value in action.model_dump().values())
+        yield f"{done} breaks {rules.rules[first].title}"
+
+
+def _shown(group: Table, codes: Codes) -> tuple[tuple[str, str], ...]:
+    """Names of fields with the text of their values, as far as the codes go."""
+    return tuple((one.name, one.show(code)) for one, code in zip(domain_of(group.layout.state).fields, codes))  # noqa: B905
+
+
+# Groups of any size
+
+
+def _any_size(proof: _Proof, roles: Sequence[Rules], groups: Sequence[GroupAnswer], largest: int) -> Answer:
+    """Whether nobody gets stuck in a group of any size; see the head of this file."""
+    answers = {one.in_turn for one in groups}
+    if answers != {Answer.YES}:
+        return Answer.NO if Answer.NO in answers else Answer.UNKNOWN
+    has_quotas = any(joint.quotas for joint in proof.joints)
+    if not has_quotas and all(len(role.actions) < largest for role in roles):
+        return Answer.YES
+    if all(_is_free(proof, role, roles) for role in roles):
+        return Answer.YES
+    text = f"shown for groups of up to {largest} only: in larger ones an agent may find no action that keeps every rule"
+    proof.findings.append(Finding(sort=Sort.STUCK, level=Level.WARNING, rules=(), text=text))
+    return Answer.UNKNOWN
+
+
+def _is_free(proof: _Proof, own: Rules, roles: Sequence[Rules]) -> bool:
+    """Whether there are no peers, one for each action and role, that keep their own rules and block all its actions.
+
+    INVARIANT: every role has an action in each state, so that a peer which blocks nothing is no contradiction.
+    """
+    agents = (own, *(role for _ in own.actions for role in roles))
+    numbers = range(1, len(agents))
+
+    def say(place: Place) -> list[list[Expr]]:
+        """The violations of the agent's own rules; of each peer's own; of those between the agent and each peer."""
+        own_rules = [of_one(role, agent, place) for agent, role in enumerate(agents)]
+        shared = [of_pair(proof.joints, agents, 0, peer, place) for peer in numbers]
+        counted = [counted_of(proof.joints, agents, 0, peer, place) for peer in numbers]
+        said = [[_violation(placed) for placed in one] for one in (*own_rules, *shared)]
+        for peer, done in zip(numbers, counted, strict=True):
+            said[len(agents) + peer - 1] += done
+        return said
+
+    layout = laid_out(agents, say, numbers)
+    rules: Rules = RuleSet(layout.state, own.action)
+    atoms: list[list[int]] = []
+    for violations in layout.said:
+        start = sum(map(len, atoms))
+        for number, violation in enumerate(violations, start):
+            rules.add(kind="forbid", name=f"r{number:06}", expression=violation)
+        atoms.append(list(range(start, start + len(violations))))
+    kept = [(Atom(rule=rule, is_broken=False),) for peer in numbers for rule in atoms[peer]]
+    blocked = [
+        tuple(
+            Atom(rule=rule, action=rules.codes_of(action))
+            for group in (atoms[0], *(atoms[len(agents) + place * len(roles) + n] for n in range(len(roles))))
+            for rule in group
+        )
+        for place, action in enumerate(own.actions)
+    ]
+    return proof.find(rules, [*kept, *blocked]) is False

@@ -1,0 +1,130 @@
+"""A group of agents side by side: what they perceive as one state, and every rule that binds them.
+
+The agents decide one after another. A rule belongs to the **step** of the last agent that it is about: that agent is
+bound by it, those before it have committed already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, product
+from typing import Final, Generic, TypeVar
+
+from symbolic.domain import State, domain_of
+from symbolic.expression import Expr, Junction, Owner, Read
+from symbolic.field import FieldSpec, Kind
+from symbolic.joining.binding import source
+from symbolic.joining.pairing import Part, derived
+from symbolic.joining.placing import Joints, Place, Placed, Rules, near, of_group, of_one, of_pair
+from symbolic.reading.compiled import Codes
+from symbolic.reading.residual import junction
+
+UNREAD: Final = FieldSpec(name="unread", index=0, kind=Kind.FLAG, low=0, high=1)
+"""Stands in a state of which no rule reads anything."""
+
+
+Said = TypeVar("Said")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout(Generic[Said]):
+    """What was said of a group of agents, and the state that it reads."""
+
+    state: type[State]
+    """What the rules read: `agent_1_gap_m`, ..., and then, of those that have committed, `agent_1_step`, ..."""
+    num_acts: int
+    """Fields of the state that are actions: the last ones."""
+    said: Said
+
+
+def laid_out(roles: Sequence[Rules], say: Callable[[Place], Said], committed: Container[int]) -> Layout[Said]:
+    """Lay out what is said of agents of these roles.
+
+    Args:
+        roles: the rule set of each agent.
+        say: places rules; called twice, first to see which fields are read.
+        committed: agents whose actions are fields of the state; those of the others are one joint action.
+    """
+    used: set[Part] = set()
+
+    def seen(part: Part) -> Read:
+        used.add(part)
+        return Read(part.owner, source(roles, part))
+
+    say(seen)
+    free = [agent for agent in range(len(roles)) if agent not in committed]
+    sizes = [len(domain_of(roles[agent].action).fields) for agent in free]
+    starts = dict(zip(free, accumulate(sizes, initial=0), strict=False))
+    held = [part for part in used if part.owner is Owner.STATE or part.agent in committed]
+    held.sort(key=lambda part: (part.owner is Owner.ACTION, part.agent, source(roles, part).index))
+    state = derived("Group", {_name(part): source(roles, part) for part in held} or {UNREAD.name: UNREAD})
+
+    def place(part: Part) -> Read:
+        if part.owner is Owner.STATE or part.agent in committed:
+            return Read(Owner.STATE, domain_of(state).field(_name(part)))
+        spec = source(roles, part)
+        return Read(Owner.ACTION, replace(spec, index=starts[part.agent] + spec.index))
+
+    num_acts = sum(part.owner is Owner.ACTION for part in held)
+    return Layout(state, num_acts, say(place))
+
+
+def _name(part: Part) -> str:
+    return f"agent_{part.agent + 1}_{part.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """The rules of a group."""
+
+    roles: tuple[Rules, ...]
+    """The role's rule set of each agent, in the order in which they decide."""
+    layout: Layout[tuple[tuple[Placed, ...], ...]]
+    """For each agent the rules that bind it when it decides."""
+    num_committed: int
+    """The first so many agents have committed."""
+
+    @property
+    def steps(self) -> tuple[tuple[Placed, ...], ...]:
+        """For each agent the rules that bind it when it decides."""
+        return self.layout.said
+
+    @property
+    def num_kept(self) -> int:
+        """Rules that bind those before the last."""
+        return sum(map(len, self.steps[:-1]))
+
+    @property
+    def acts(self) -> list[Codes]:
+        """All joint actions of those that have not committed, as codes."""
+        each = [[role.codes_of(action) for action in role.actions] for role in self.roles[self.num_committed :]]
+        return [tuple(code for codes in chosen for code in codes) for chosen in product(*each)]
+
+
+def table(joints: Joints, roles: Sequence[Rules], *, num_committed: int) -> Table:
+    """The rules of agents of these roles, of which the first have committed."""
+    layout = laid_out(roles, lambda place: _steps(joints, roles, place), range(num_committed))
+    return Table(roles=tuple(roles), layout=layout, num_committed=num_committed)
+
+
+def _steps(joints: Joints, roles: Sequence[Rules], place: Place) -> tuple[tuple[Placed, ...], ...]:
+    """For each agent its own rules, and the joint ones with those before it."""
+
+    def linked(one: int, other: int) -> Expr:
+        """Where two agents are of one group: in range of each other, or both of a third."""
+        third = [
+            junction(Junction.AND, [near(joints, roles, one, by, place), near(joints, roles, by, other, place)])
+            for by in range(len(roles))
+            if by not in (one, other)
+        ]
+        return junction(Junction.OR, [near(joints, roles, one, other, place), *third])
+
+    return tuple(
+        (
+            *of_one(roles[agent], agent, place),
+            *(placed for before in range(agent) for placed in of_pair(joints, roles, agent, before, place)),
+            *of_group(joints, roles, agent, range(agent), place, linked),
+        )
+        for agent in range(len(roles))
+    )

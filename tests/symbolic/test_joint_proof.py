@@ -1,0 +1,121 @@
+"""What is proved of joint rules, against every joint state and action of small domains."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from symbolic import Answer, Joint, JointRules, Level, RuleSet, Sort, verify_joint
+from symbolic.solving.smt import Solver
+from tests.symbolic.joint_sets import STATES, Pace, Walker, World, world
+
+NUM_SETS = 200
+
+
+def exists(here: World, size: int) -> bool:
+    """By brute force: in every joint state some joint action keeps every rule."""
+    joint_acts = list(itertools.product(here.acts, repeat=size))
+    return all(
+        any(here.is_good(states, acts) for acts in joint_acts) for states in itertools.product(STATES, repeat=size)
+    )
+
+
+def in_turn(here: World, size: int) -> bool:
+    """By brute force: whoever decides last finds an action, whatever those before chose among what they may."""
+    return all(
+        any(here.is_good(states, (*before, act)) for act in here.acts)
+        for states in itertools.product(STATES, repeat=size)
+        for before in itertools.product(here.acts, repeat=size - 1)
+        if here.is_good(states, before)
+    )
+
+
+def absent() -> Solver:
+    def load() -> Any:
+        raise ImportError("no solver")
+
+    return Solver(load=load)
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_verify_joint_random_sets_agrees_with_brute_force(part: int) -> None:
+    for seed in range(part * NUM_SETS // 4, (part + 1) * NUM_SETS // 4):
+        here = world(seed, with_counts=seed % 3 == 0)
+        wanted = [(yes(exists(here, size)), yes(in_turn(here, size))) for size in (2, 3)]
+        solved = verify_joint(here.joint, {"walker": here.own}, complete=0, sample=1)
+        swept = verify_joint(here.joint, {"walker": here.own}, solver=NO_SOLVER)
+        for report in (solved, swept):
+            assert [(one.exists, one.in_turn) for one in report.groups] == wanted, seed
+            assert not [one for one in report.findings if one.sort is Sort.FAULT], seed
+        if not here.counts:
+            assert solved.any_size is yes(in_turn(here, 1) and all(both is Answer.YES for _, both in wanted)), seed
+
+
+NO_SOLVER = absent()
+
+
+def yes(found: bool) -> Answer:
+    return Answer.YES if found else Answer.NO
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_verify_joint_any_size_three_actions_holds_for_four_agents(seed: int) -> None:
+    here = world(seed, num_acts=3, with_counts=seed % 2 == 0)
+    report = verify_joint(here.joint, {"walker": here.own}, complete=0, sample=1)
+    if report.any_size is Answer.YES:
+        assert all(in_turn(here, size) for size in (1, 2, 3))
+        assert is_never_stuck_of_four(here)
+    warned = [one for one in report.findings if one.level is Level.WARNING]
+    assert bool(warned) is (report.any_size is Answer.UNKNOWN and not report.unknowns)
+
+
+def is_never_stuck_of_four(here: World) -> bool:
+    """Whether the last of four agents finds an action, at every seventh joint state."""
+    joint_states = list(itertools.product(STATES, repeat=4))[::7]
+    return all(
+        any(here.is_good(states, (*before, act)) for act in here.acts)
+        for states in joint_states
+        for before in itertools.product(here.acts, repeat=3)
+        if here.is_good(states, before)
+    )
+
+
+def test_verify_joint_without_solver_and_too_many_points_says_unknown_or_what_is_true() -> None:
+    found = set()
+    for seed in range(10):
+        here = world(seed)
+        report = verify_joint(here.joint, {"walker": here.own}, solver=NO_SOLVER, complete=0, sample=1)
+        for size, one in zip((2, 3), report.groups, strict=True):
+            assert one.exists in (Answer.UNKNOWN, yes(exists(here, size))), seed
+            assert one.in_turn in (Answer.UNKNOWN, yes(in_turn(here, size))), seed
+            found |= {one.exists, one.in_turn}
+        assert Answer.UNKNOWN not in [one.in_turn for one in report.groups] or report.unknowns or report.errors
+    assert Answer.UNKNOWN in found
+
+
+def squeeze() -> tuple[RuleSet[Any, Any], Joint]:
+    """Agents of which two may stand still, and a third may not, with nowhere to go: the case that a pair hides."""
+    own = RuleSet(Walker, Pace)
+    own.require(id="stay")(lambda s, a: a.to == "stay")
+    rules = JointRules(Walker, Pace)
+    rules.at_most(2, id="crowd")(lambda s, a: a.to == "stay")
+    return own, Joint(rules)
+
+
+def test_verify_joint_third_agent_too_many_shows_the_state_and_its_rules() -> None:
+    own, joint = squeeze()
+    report = verify_joint(joint, {"walker": own})
+    assert [one.exists for one in report.groups] == [Answer.YES, Answer.NO]
+    assert report.any_size is Answer.NO
+    stuck = next(one for one in report.errors if one.sort is Sort.STUCK)
+    assert stuck.text.endswith("here: stay breaks crowd; go breaks stay")
+    assert dict(stuck.state)["agent_1_to"] == "stay"
+
+
+def test_verify_joint_role_without_joint_rules_is_refused() -> None:
+    own, joint = squeeze()
+    other = RuleSet(type(own.state.__name__, (Walker,), {}), type("Other", (Pace,), {}))
+    with pytest.raises(ValueError, match="a role that some joint rule is about"):
+        verify_joint(joint, {"other": other})
