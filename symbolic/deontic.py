@@ -18,16 +18,17 @@ from symbolic.reading.compiled import Codes
 from symbolic.reading.residual import residual
 
 
-def flattened(declarations: Iterable[Declaration], actions: Sequence[Codes]) -> dict[str, Expr]:
+def flattened(declarations: Iterable[Declaration], actions: Sequence[Codes] | None) -> dict[str, Expr]:
     """For each forbid and require, by name, its expression with all exceptions in it.
 
     Args:
         declarations: all rules of a set, with different names.
-        actions: codes of the actions of the list.
+        actions: codes of the actions of the list; None where they are too many to list, so that only permits defeat.
 
     Raises:
         RuleError: a name that is no rule or no permit, an exception that ranks no higher than its rule, an override of
-            a critical rule, rules that defeat each other in a circle, or a condition beyond the budget.
+            a critical rule, or by a rule where actions are not listed, rules that defeat each other in a circle, or a
+            condition beyond the budget.
     """
     by_name = {one.name: one for one in declarations}
     defeaters = _defeaters(by_name)
@@ -51,10 +52,15 @@ def flattened(declarations: Iterable[Declaration], actions: Sequence[Codes]) -> 
     return flat
 
 
-def applies(declaration: Declaration, actions: Sequence[Codes]) -> Expr:
+def applies(declaration: Declaration, actions: Sequence[Codes] | None) -> Expr:
     """Where a rule has something to say: a permit where it holds, others in states where they forbid some action."""
     if declaration.kind == "permit":
         return declaration.expression
+    if actions is None:
+        raise RuleError(
+            f"rule `{declaration.name}`: expected permits to override where actions are too many to list, "
+            f"got a `{declaration.kind}`; declare its condition as a permit too"
+        )
     left = dict.fromkeys(residual(declaration.violation, action) for action in actions)
     if Constant(True) in left:
         return Constant(True)

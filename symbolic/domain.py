@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from symbolic.annotations import read_field
 from symbolic.field import MAX_TEXTS, Code, DomainError, FieldSpec, shown_list
 
-MAX_ACTIONS: Final = 64
-"""An action type with more values than this is refused: each value is one option in a prompt."""
+MAX_ACTIONS: Final = 4096
+"""The actions of a type with more values are never listed (`is_wide`): they are checked and repaired, no more."""
 
 Writer: TypeAlias = tuple[str, int, dict[Code, str], Callable[[Code], str]]
 """The key of a field in JSON, its index, texts of codes written before, and what writes a new one."""
@@ -103,7 +103,7 @@ class State(BaseModel):
 
 
 class Action(BaseModel):
-    """Base of what one agent may do: subclass it and declare bounded fields (at most 64 combinations)."""
+    """Base of what one agent may do: subclass it and declare bounded fields."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
     __domain__: ClassVar[Domain] = Domain("Action", (), types.MappingProxyType({}), ())
@@ -141,20 +141,34 @@ def actions_of(schema: type[A]) -> tuple[A, ...]:
     return cast(tuple[A, ...], schema.__actions__)
 
 
-def _enumerate(schema: type[Action]) -> tuple[Action, ...]:
+def num_actions(schema: type[Action]) -> int:
+    """How many actions there are."""
     fields = domain_of(schema).fields
-    count = math.prod(field.high - field.low + 1 for field in fields)
-    if not fields or count > MAX_ACTIONS:
+    return math.prod(field.high - field.low + 1 for field in fields) if fields else 0
+
+
+def is_wide(schema: type[Action]) -> bool:
+    """Whether there are too many actions to list them: what needs the list (all but check and repair) is refused."""
+    return num_actions(schema) > MAX_ACTIONS
+
+
+def _enumerate(schema: type[A]) -> tuple[A, ...]:
+    count, fields = num_actions(schema), domain_of(schema).fields
+    if count == 0:
+        raise DomainError(f"expected an action type with fields, got none in `{schema.__name__}`; declare what is done")
+    if count > MAX_ACTIONS:
         raise DomainError(
-            f"expected 1 to {MAX_ACTIONS} actions of `{schema.__name__}`, got {count if fields else 0}; "
-            "coarsen or add fields"
+            f"expected at most {MAX_ACTIONS} actions of `{schema.__name__}` to list, got {count}; coarsen its fields, "
+            "or only check and repair"
         )
     spans = (range(field.low, field.high + 1) for field in fields)
-    names = [field.name for field in fields]
-    return tuple(
-        schema.model_validate(dict(zip(names, map(FieldSpec.decode, fields, codes), strict=True)))
-        for codes in itertools.product(*spans)
-    )
+    return tuple(action_of(schema, codes) for codes in itertools.product(*spans))
+
+
+def action_of(schema: type[A], codes: tuple[int, ...]) -> A:
+    """The action that has these codes; a code outside its field is an error."""
+    fields = domain_of(schema).fields
+    return schema.model_validate({one.name: one.decode(code) for one, code in zip(fields, codes, strict=True)})
 
 
 def _read_domain(schema: type[BaseModel]) -> Domain:

@@ -18,6 +18,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar, cast, get_args
 
@@ -26,12 +27,13 @@ from symbolic.canonical import to_plain
 from symbolic.declaration import DEFAULT_PRIORITY, Declaration, RuleError, RuleKind, opposite
 from symbolic.decoding import from_plain
 from symbolic.deontic import flattened
-from symbolic.domain import Action, State, actions_of, codes_of, domain_of
+from symbolic.domain import Action, State, actions_of, codes_of, domain_of, is_wide
 from symbolic.expression import Expr, ExpressionError, Read, demand_budget, is_truth, reads
 from symbolic.facts import Facts
 from symbolic.mending import repair
 from symbolic.mending.metric import Metric
 from symbolic.reading.compiled import Codes, compile_rules
+from symbolic.reading.masks import compile_masks
 from symbolic.reading.measured import Measure, compile_measure
 from symbolic.reading.reference import demand_divisors
 from symbolic.reading.sentence import sentence
@@ -127,12 +129,9 @@ class RuleSet(Generic[S, A]):
             raise RuleError(f"expected an Action type, got `{action!r}`; declare what can be done")
         self.state: type[S] = state
         self.action: type[A] = action
-        self.actions: tuple[A, ...] = actions_of(action)
-        self._codes = {id(one): codes_of(one) for one in self.actions}  # INVARIANT: self.actions keeps the ids alive
-        self.texts = {
-            id(one): json.dumps(one.model_dump(), sort_keys=True, separators=(",", ":")) for one in self.actions
-        }
-        """Canonical JSON of each of `actions`, by its id."""
+        self._codes: dict[int, Codes] = {}
+        if not is_wide(action):  # INVARIANT: `actions` keeps the ids alive
+            self._codes = {id(one): codes_of(one) for one in self.actions}
         self.decider = decider
         self._drafts: dict[str, Declaration] = {}
         self._names: dict[object, str] = {}
@@ -308,6 +307,17 @@ class RuleSet(Generic[S, A]):
     # Reading
 
     @property
+    def actions(self) -> tuple[A, ...]:
+        """All actions in declaration order; a `DomainError` where they are too many to list (`is_wide`)."""
+        return actions_of(self.action)
+
+    @cached_property
+    def texts(self) -> dict[int, str]:
+        """Canonical JSON of each of `actions`, by its id; none where they are too many to list."""
+        listed = () if is_wide(self.action) else self.actions
+        return {id(one): json.dumps(one.model_dump(), sort_keys=True, separators=(",", ":")) for one in listed}
+
+    @property
     def rules(self) -> tuple[Rule, ...]:
         """All rules that can be broken, most important first, then by name."""
         return (self._sealed or self._seal()).rules
@@ -332,9 +342,15 @@ class RuleSet(Generic[S, A]):
         """The same with margins: by how much each violated rule is broken."""
         return (self._sealed or self._seal()).measure
 
+    @cached_property
+    def broken(self) -> Callable[[Codes], int]:
+        """Generated function: codes of a state to the bits of the actions of the list that break some rule."""
+        violations, actions = [rule.violation for rule in self.rules], [codes_of(one) for one in self.actions]
+        return compile_masks(violations, actions, domain_of(self.state), domain_of(self.action))
+
     def _seal(self) -> _Sealed:
         drafts = self._ordered()
-        actions = [codes_of(action) for action in self.actions]
+        actions = None if is_wide(self.action) else [codes_of(action) for action in self.actions]
         plain = [replace(draft, expression=unrolled(draft.expression)) for draft in drafts]
         flat = flattened(plain, actions)
         shown = flat if plain == drafts else flattened(drafts, actions)

@@ -14,10 +14,13 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 from itertools import product
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-from symbolic.domain import Action, codes_of, domain_of
+from symbolic.domain import Action, actions_of, codes_of, domain_of
 from symbolic.field import FieldSpec, Kind, show_value
+
+MAX_KEPT: Final = 256
+"""Wanted actions whose rings are kept."""
 
 Codes: TypeAlias = tuple[int, ...]
 
@@ -46,6 +49,8 @@ class Metric:
     """Distances are whole multiples of one part in so many."""
     weights: tuple[int | tuple[Codes, ...], ...] = field(init=False, compare=False)
     """Costs in those parts: of one grid step, of a change, or between words."""
+    known: dict[Codes, tuple[int, ...]] = field(init=False, repr=False, compare=False, default_factory=dict)
+    """Cache of `rings`."""
 
     def __post_init__(self) -> None:
         """Refuse costs that are no metric, and make whole numbers of them."""
@@ -102,6 +107,18 @@ class Metric:
                     f"expected an action of `{self.schema.__name__}`, got `{type(action).__name__}`; parse it first"
                 )
         return Fraction(self.away(codes_of(left), codes_of(right)), self.scale)
+
+    def rings(self, wanted: Codes) -> tuple[int, ...]:
+        """The actions of the list by distance from one, nearest first: bits of those that are equally far."""
+        if wanted not in self.known:
+            if len(self.known) >= MAX_KEPT:
+                self.known.clear()
+            bits: dict[int, int] = {}
+            for place, action in enumerate(actions_of(self.schema)):
+                away = self.away(wanted, codes_of(action))
+                bits[away] = bits.get(away, 0) | 1 << place
+            self.known[wanted] = tuple(bits[away] for away in sorted(bits))
+        return self.known[wanted]
 
     def record(self) -> dict[str, object]:
         """Costs by field as plain data: a fraction as text, a table as rows of them."""

@@ -203,14 +203,18 @@ class Session:
         solver.push()
         try:
             solver.add(condition)
-            self.watch(self.context.interrupt)
-            try:
-                answer = solver.check()
-            finally:
-                self.watch(None)
-            self.queries += 1
+            answer = self.watched(solver.check)
             if read is not None and answer == self.z3.sat:
                 read(solver.model())
         finally:
             solver.pop()
         return True if answer == self.z3.sat else False if answer == self.z3.unsat else None
+
+    def watched(self, check: Callable[[], Any]) -> Any:
+        """What a check says, the watchdog standing by while it runs."""
+        self.watch(self.context.interrupt)
+        try:
+            return check()
+        finally:
+            self.watch(None)
+            self.queries += 1

@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
 from symbolic.domain import Action, codes_of
 from symbolic.facts import Facts
+from symbolic.solving.optimum import optimum
 from symbolic.solving.session import Budget, Clause, Codes, Found, Point, Session
 from symbolic.solving.worker import SolverError, Worker
 
 if TYPE_CHECKING:
+    from symbolic.mending.metric import Metric
     from symbolic.rules import RuleSet
 
 MAX_STUCK: Final = 4
@@ -154,6 +156,12 @@ class Solver:
                 return tuple(codes) if session.query(terms, terms.violations[rule], read) else None
 
         return self._run(job)
+
+    def nearest(
+        self, ruleset: RuleSet[Any, Any], states: Sequence[Codes], wanted: Codes, metric: Metric
+    ) -> Codes | Literal[False] | None:
+        """The nearest action that complies in all of some states; see `optimum`. `SolverError`: no answer."""
+        return self._run(lambda session: optimum(session, ruleset, states, wanted, metric))
 
     def confirms(self, ruleset: RuleSet[Any, Any], facts: Facts, action: Action, claims: Sequence[Found]) -> bool:
         """Whether no truths but these are possible (None claims nothing), in one query; False where it cannot tell.

@@ -28,6 +28,7 @@ from symbolic import (
     whole,
     widen,
 )
+from symbolic.domain import is_wide
 from tests.symbolic.strategies import ACTIONS, Operate, Plant
 
 GOOD: dict[str, Any] = {"level": 1.5, "rate": 0.3, "count": 2, "mode": "slow", "wanted": "fast", "alarm": True}
@@ -110,10 +111,16 @@ def test_actions_stand_in_declaration_order_the_last_field_fastest() -> None:
     assert actions_of(Operate) is ACTIONS
 
 
-def test_more_than_64_actions_are_refused() -> None:
-    big = create_model("Big", __base__=Action, x=(int, whole(ge=0, le=64)))
-    with pytest.raises(DomainError, match=r"^expected 1 to 64 actions of `Big`, got 65; coarsen or add fields$"):
+def test_more_actions_than_can_be_listed_are_refused_by_the_list_alone() -> None:
+    big = create_model("Big", __base__=Action, x=(int, whole(ge=0, le=4096)))
+    with pytest.raises(DomainError, match=r"^expected at most 4096 actions of `Big` to list, got 4097; coarsen"):
         actions_of(big)
+    assert is_wide(big)
+
+
+def test_an_action_type_without_fields_is_refused() -> None:
+    with pytest.raises(DomainError, match=r"^expected an action type with fields, got none in `Nothing`"):
+        actions_of(create_model("Nothing", __base__=Action))
 
 
 def test_exact_facts_give_their_state_back() -> None:
