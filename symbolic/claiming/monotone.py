@@ -8,12 +8,11 @@ claim twice, as heard and as in silence; a claim that is unknown in silence may 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
-
-from pydantic import create_model
+from typing import TYPE_CHECKING, Any, Final
 
 from symbolic.claiming.trust import claims_of, trusted
-from symbolic.domain import Domain, State, domain_of, fixed, whole
+from symbolic.derivation import derived
+from symbolic.domain import Domain, State, domain_of
 from symbolic.expression import (
     Compare,
     Expr,
@@ -94,26 +93,9 @@ def _renamed(expr: Expr, reads_of: Mapping[str, Read]) -> Expr:
 
 def _doubled(schema: type[State]) -> type[State]:
     """The state with a copy of each claim."""
-    declared: dict[str, Any] = {}
-    for field in domain_of(schema).fields:
-        declared[field.name] = _declared(field)
-        if field.claim is not None:
-            declared[field.name + SILENT] = _declared(field)
-    return create_model(f"{schema.__name__}Heard", __base__=State, __module__=__name__, **declared)
-
-
-def _declared(field: FieldSpec) -> tuple[Any, Any]:
-    """A field of the same values, perceived."""
-    match field.kind:
-        case Kind.FLAG:
-            return bool, ...
-        case Kind.CHOICE:
-            return Literal[field.words], ...
-        case Kind.NUMBER:
-            ends = (field.decode(field.low), field.decode(field.high))
-            if field.is_whole:
-                return int, whole(ge=cast(int, ends[0]), le=cast(int, ends[1]))
-            return float, fixed(ge=cast(float, ends[0]), le=cast(float, ends[1]), step=float(field.step))
+    every = domain_of(schema).fields
+    copies = {one.name + SILENT: one for one in every if one.claim is not None}
+    return derived(f"{schema.__name__}Heard", {**{one.name: one for one in every}, **copies})
 
 
 def monotony(prover: Prover) -> Iterator[Finding]:

@@ -16,11 +16,12 @@ from typing import Any
 
 import networkx as nx
 
+from symbolic.derivation import derived
 from symbolic.domain import Action, State, domain_of
 from symbolic.expression import Constant, Expr, Owner, Read
 from symbolic.facts import Facts
 from symbolic.field import Code, FieldSpec
-from symbolic.joining.pairing import PEER, Part, derived
+from symbolic.joining.pairing import PEER, Part
 from symbolic.joining.placing import Joints, Place, Placed, Rules, fits, near, of_group, of_one, of_pair
 from symbolic.reading.compiled import compile_conditions
 from symbolic.reading.reference import NO, truth

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
-
-from pydantic import create_model
 
 from symbolic.declaration import RuleError
-from symbolic.domain import Action, State, domain_of, fixed, whole
+from symbolic.derivation import derived
+from symbolic.domain import Action, State, domain_of
 from symbolic.expression import Owner, Read
-from symbolic.field import FieldSpec, Kind
+from symbolic.field import FieldSpec
 
 PEER = "peer_"
 
@@ -28,24 +26,6 @@ class Part:
     """0 is the agent whose rules are read, 1 its peer."""
     owner: Owner
     name: str
-
-
-def derived(name: str, specs: Mapping[str, FieldSpec]) -> type[State]:
-    """A state type whose fields have the ranges of others, under new names."""
-    fields: dict[str, Any] = {new: _declared(spec) for new, spec in specs.items()}
-    return create_model(name, __base__=State, **fields)
-
-
-def _declared(spec: FieldSpec) -> tuple[Any, Any]:
-    """Annotation and default that declare a field of this range."""
-    if spec.kind is Kind.FLAG:
-        return bool, ...
-    if spec.kind is Kind.CHOICE:
-        return Literal[spec.words], ...
-    if spec.is_whole:
-        return int, whole(ge=cast(int, spec.decode(spec.low)), le=cast(int, spec.decode(spec.high)))
-    low, high, step = (spec.numerator * code / spec.denominator for code in (spec.low, spec.high, 1))
-    return float, fixed(ge=low, le=high, step=step)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, product
 from typing import Final, Generic, TypeVar
 
+from symbolic.derivation import derived
 from symbolic.domain import State, domain_of
 from symbolic.expression import Expr, Junction, Owner, Read
 from symbolic.field import FieldSpec, Kind
 from symbolic.joining.binding import source
-from symbolic.joining.pairing import Part, derived
+from symbolic.joining.pairing import Part
 from symbolic.joining.placing import Joints, Place, Placed, Rules, near, of_group, of_one, of_pair
 from symbolic.reading.compiled import Codes
 from symbolic.reading.residual import junction
