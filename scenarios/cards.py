@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from agents.deciding.decision import label
-from agents.recording.events import CoreCard, Header, RoleCard, RuleCard, run_id
+from agents.deciding.decision import label, rule_cards
+from agents.recording.events import CoreCard, Header, JointCard, RoleCard, run_id
 from localist_core import Capabilities
-from scenarios.config import RunConfig
+from scenarios.config import Part, RunConfig
 from scenarios.scenario import Role, Scenario
-from symbolic import RuleSet
+from symbolic import JointRules
 
 VERSIONED = ("localist-agents", "highway-env", "numpy", "pydantic", "torch", "transformers", "z3-solver")
 """Packages whose versions a trace names."""
@@ -37,7 +37,13 @@ def header_of(config: RunConfig, scenario: Scenario, core: Capabilities, agents:
         core=card,
         agents=tuple(sorted(agents)),
         roles={name: role_card(role) for name, role in sorted(scenario.roles.items())},
+        joint=tuple(map(joint_card, scenario.joint.sets)) if scenario.joint and config.has(Part.JOINT) else (),
     )
+
+
+def joint_card(joint: JointRules[Any, Any, Any, Any]) -> JointCard:
+    """A set of joint rules as the header holds it."""
+    return JointCard(sha256=joint.sha256, rules=rule_cards(joint.pair) + rule_cards(joint.counted))
 
 
 def role_card(role: Role) -> RoleCard:
@@ -49,22 +55,6 @@ def role_card(role: Role) -> RoleCard:
         rules=rule_cards(role.rules),
         actions=actions,
         safe_stop=label(role.rules.actions.index(role.safe_stop)),
-    )
-
-
-def rule_cards(rules: RuleSet[Any, Any]) -> tuple[RuleCard, ...]:
-    """The rules of a set, most important first."""
-    return tuple(
-        RuleCard(
-            rule=rule.anchor,
-            name=rule.name,
-            kind=rule.kind,
-            title=rule.title,
-            source=rule.source,
-            priority=rule.priority,
-            sentence=rule.sentence,
-        )
-        for rule in rules.rules
     )
 
 

@@ -35,6 +35,8 @@ class Part(StrEnum):
     """Verdicts are recorded but bind nothing: the first proposal is executed."""
     RULES = "rules"
     """No rulebook in the prompt; the check stays."""
+    JOINT = "joint"
+    """No joint rules: each agent decides for itself, and the assessor counts what they break together."""
     MESSAGES = "messages"
     """Agents neither send nor receive."""
 

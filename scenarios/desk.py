@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from agents.recording.events import FLOAT_DIGITS
@@ -46,6 +47,15 @@ class Desk:
             return self._core.knock_out(request, block)
         finally:
             self.busy_s += time.perf_counter() - start
+
+    @contextmanager
+    def aside(self, agent: str) -> Iterator[None]:
+        """While an agent waits for something else, the others need not wait for it."""
+        self.leave(agent)
+        try:
+            yield
+        finally:
+            self._deciding.add(agent)
 
     def leave(self, agent: str) -> None:
         """An agent has decided, or has given up: the others need not wait for it."""

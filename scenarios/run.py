@@ -33,12 +33,13 @@ from agents.messaging import (
     MqttBus,
     checked,
 )
-from agents.recording.events import RUN_OWNER, WORLD_OWNER, Fault, FaultKind, Header, Outcome, Rung
+from agents.recording.events import RUN_OWNER, TOGETHER, WORLD_OWNER, Fault, FaultKind, Header, Outcome, Rung
 from agents.recording.log import RunLog
 from localist_core import Core
 from scenarios.cards import header_of
 from scenarios.config import BusConfig, CoreConfig, Part, RunConfig
 from scenarios.desk import Desk
+from scenarios.joint import broken_together, opened, rule_texts
 from scenarios.metrics import measure
 from scenarios.recheck import Rechecks
 from scenarios.scenario import Role, Scenario, load
@@ -94,6 +95,8 @@ class Stage:
     spent_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     """Part -> wall-clock seconds."""
     rungs: Counter[Rung] = field(default_factory=Counter)
+    written: set[str] = field(default_factory=set)
+    """Hashes of the rule sets that lie beside the record."""
 
     @contextmanager
     def timed(self, part: str) -> Iterator[None]:
@@ -145,6 +148,8 @@ def run(
         core = core or load_core(config.core)
         if config.setting is not None:
             config.setting.check(core.capabilities)
+        if config.has(Part.JOINT):
+            scenario.demand_words(world.possible_agents)
         header = header or header_of(config, scenario, core.capabilities, world.possible_agents)
         path = out or free_path(RUNS, f"{scenario.name}-{config.seed}")
         asyncio.run(_perform(config, scenario, world, core, header, path, watch, rechecks or Rechecks()))
@@ -192,7 +197,7 @@ async def _perform(
     """Open bus and record, run all episodes, close them whatever happens."""
     async with open_bus(config.bus, header.run) as bus:
         with RunLog.open(path, header) as log:
-            log.write_rules({role.rules.sha256: role.rules.to_json() for role in scenario.roles.values()})
+            log.write_rules(rule_texts(scenario, config))
             agents = {
                 name: agent_of(name, scenario, config, header.run, log, VALID_TICKS * world.step_s)
                 for name in sorted(world.possible_agents)
@@ -261,8 +266,8 @@ async def _tick(stage: Stage, history: list[Truths]) -> None:
     seen = {name: _perceive(stage, name) for name in sorted(stage.world.agents)}
     with stage.timed("deciding"):
         decisions = await _decide_all(stage, seen)
-    for name, decision in decisions.items():
-        _note_verdicts(stage, name, seen[name], decision)
+    for decision in decisions.values():
+        _note_verdicts(stage, decision)
     envelopes = _announce(stage, list(seen)) if stage.config.has(Part.MESSAGES) else []
     with stage.timed("log"):
         stage.log.flush()  # INVARIANT: an unrecorded decision never acts
@@ -311,18 +316,26 @@ async def _decide_all(stage: Stage, seen: dict[str, Facts | None]) -> dict[str, 
     """All decisions of a tick, the questions of all agents in common batches."""
     desk = Desk(stage.core, seen)
     knock_out = desk.knock_out if stage.core.capabilities.traces else None
+    commits = opened(stage.scenario, stage.config, seen, desk)
 
     async def act(name: str, facts: Facts | None) -> Decision:
         goal = stage.world.describe(name).goal
         inbox = stage.inboxes.get(name, ())
         try:
-            return await stage.agents[name].act(stage.tick, stage.t_sim, facts, goal, inbox, desk.ask, knock_out)
+            return await stage.agents[name].act(
+                stage.tick, stage.t_sim, facts, goal, inbox, desk.ask, knock_out, commits
+            )
         finally:
             desk.leave(name)
+            if commits is not None:
+                commits.close(name)
 
     found = await asyncio.gather(*(act(name, facts) for name, facts in seen.items()))
     stage.spent_s["core"] += desk.busy_s
     stage.rungs.update(decision.rung for decision in found)
+    new = {one.rules.sha256: one.rules for one in found if one.rules.sha256 not in stage.written}
+    stage.log.write_rules({sha256: rules.to_json() for sha256, rules in new.items()})
+    stage.written.update(new)
     return dict(zip(seen, found, strict=True))
 
 
@@ -354,15 +367,16 @@ def ladder_of(config: RunConfig, role: Role) -> Ladder:
     )
 
 
-def _note_verdicts(stage: Stage, name: str, facts: Facts | None, decision: Decision) -> None:
+def _note_verdicts(stage: Stage, decision: Decision) -> None:
     """Every verdict that this decision rests on will be decided again."""
-    if facts is None or unreadable(facts, stage.scenario.role_of(name).rules):
+    facts = decision.facts
+    if facts is None or unreadable(facts, decision.rules):
         return  # nothing was decided on such facts
     verdicts = [attempt.verdict for attempt in decision.attempts]
     if not verdicts or verdicts[-1] is not decision.verdict:
         verdicts.append(decision.verdict)
     for verdict in verdicts:
-        stage.rechecks.note(stage.scenario.role_of(name).rules, facts, verdict)
+        stage.rechecks.note(decision.rules, facts, verdict)
 
 
 def _announce(stage: Stage, names: list[str]) -> list[Envelope]:
@@ -385,17 +399,19 @@ def _move(stage: Stage, decisions: dict[str, Decision], history: list[Truths]) -
         before, after = history[-1], stage.world.truth()
     history.append(after)
     chain = stage.log.chain(WORLD_OWNER)
+    together = broken_together(stage.scenario, before, decisions)
     for name, decision in decisions.items():
         stage.agents[name].applied(stage.tick)
         rules, facts, truth = stage.scenario.role_of(name).rules, before.agents[name].facts, after.agents[name]
         violated = rules.check(facts, rules.actions[decision.action]).violations if facts is not None else ()
         outcome = Outcome(
             agent=name,
-            violated=tuple(violation.name for violation in violated),
+            violated=(*(violation.name for violation in violated), *(together or {}).get(name, ())),
             measures={
                 "has_arrived": truth.has_arrived,
                 "has_crashed": truth.has_crashed,
                 "speed_mps": float(truth.speed_mps),
+                **({} if together is None else {TOGETHER: len(together[name])}),
             },
             reward=float(rewards[name]),
             is_terminated=bool(terminations[name]),

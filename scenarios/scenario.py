@@ -14,8 +14,9 @@ import importlib
 import importlib.util
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, cast
@@ -23,9 +24,9 @@ from typing import Any, Final, cast
 from agents.deciding import lexicon
 from localist_core.dial import DialSchedule
 from scenarios.world import World
-from symbolic import Action, RuleSet
+from symbolic import Action, Joint, RuleSet
 
-SHIPPED: Final = ("corridor", "intersection")
+SHIPPED: Final = ("corridor", "doorway", "intersection")
 """Names of the scenarios that come with the package; each is a folder here."""
 NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
@@ -47,6 +48,8 @@ class Role:
     """How hard a decision is tied to its target blocks, by violations so far."""
     asks: int = 2
     """How often a decision is asked again after a violation, >= 0."""
+    rank: int = 0
+    """Under joint rules the higher commits first; agents of equal rank by name."""
 
     def __post_init__(self) -> None:
         """Refuse a role that could not decide."""
@@ -74,6 +77,10 @@ class Scenario:
     """Makes a fresh world."""
     roles: Mapping[str, Role]
     """Role by name; agent `car-1` has the role `car`."""
+    joint: Joint | None = None
+    """Rules over several agents; None where each decides for itself."""
+    silent: frozenset[str] = frozenset()
+    """Agents that never say what they do: the others take the worst of them for granted."""
 
     def __post_init__(self) -> None:
         """Refuse a scenario without name, world or roles."""
@@ -85,6 +92,21 @@ class Scenario:
             raise ScenarioError(f"expected a function that makes a world, got `{self.world!r}`; pass the class itself")
         if not self.roles:
             raise ScenarioError(f"expected at least one role in `{self.name}`, got none; say who acts")
+        if self.joint is not None:
+            for role, peer in product(self.roles.values(), repeat=2):
+                self.joint.table(role.rules, [peer.rules])  # rules that do not fit together are refused here
+
+    def demand_words(self, agents: Sequence[str]) -> None:
+        """Refuse joint rules that no prompt could show an agent among all the others.
+
+        Raises:
+            LexiconError: more fields, rules or values than a prompt has slots.
+        """
+        if self.joint is None:
+            return
+        for agent in agents:
+            others = [self.role_of(other).rules for other in agents if other != agent]
+            lexicon(self.joint.table(self.role_of(agent).rules, others).rules)
 
     def role_of(self, agent: str) -> Role:
         """The role of an agent, by the part of its name before the last `-`.

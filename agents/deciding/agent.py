@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from agents.deciding.committing import Commits, Held, words_of
 from agents.deciding.decide import Ask, KnockOut, Ladder, Situation, decide, unreadable
-from agents.deciding.decision import Decision, label, record_of
+from agents.deciding.decision import Decision, label, record_of, rule_cards
 from agents.deciding.lexicon import Lexicon, lexicon
 from agents.deciding.prompting import Message
 from agents.messaging import Anchor, Claim, Envelope, compose
-from agents.recording.events import Applied, MessageReceived, MessageSent, Observation
+from agents.recording.events import Applied, BoundRules, BoundTo, MessageReceived, MessageSent, Observation
 from agents.recording.log import Chain
 from localist_core import DialSchedule
 from symbolic import Action, Facts, RuleSet
@@ -62,6 +64,8 @@ class Agent:
         self._num_sent = 0
         self._last: tuple[Decision, int] | None = None
         self._anchor: Anchor | None = None
+        self._bound: set[str] = set()
+        """Hashes of the rule sets beside peers that are recorded already."""
 
     def announce(self, tick: int, t_sim: float, body: Claim | str) -> Envelope:
         """A message of this agent, recorded as sent; its parents are what its last decision rested on."""
@@ -92,6 +96,7 @@ class Agent:
         inbox: Sequence[Envelope],
         ask: Ask,
         knock_out: KnockOut | None = None,
+        commits: Commits | None = None,
     ) -> Decision:
         """Decide, and record what was heard, perceived and decided, and what failed on the way.
 
@@ -103,6 +108,7 @@ class Agent:
             inbox: messages that arrived, in order.
             ask: the shared core.
             knock_out: measures what an injected block did; None leaves that out.
+            commits: the commitments of this tick, where joint rules bind the agent; None where it decides for itself.
         """
         for envelope in inbox:
             self.chain.observe(envelope.lamport)
@@ -121,16 +127,32 @@ class Agent:
             claims=tuple(envelope.id for envelope in valid if envelope.type == "claim"),
             schedule=self._schedule,
         )
-        decision = await decide(here, ask, self._ladder, knock_out)
+        held: list[int] = []
+
+        async def turn(here: Situation) -> Situation:
+            if commits is None or here.facts is None:
+                return here
+            found = await commits.turn(self.name, here.facts)
+            if not found.peers:
+                return here
+            held.append(self._bind(tick, found))
+            return replace(here, words=words_of(found.bound.rules), facts=found.bound.facts)
+
+        decision = await decide(here, ask, self._ladder, knock_out, turn)
         for fault in decision.faults:
             self.chain.append(tick, fault)
         actions = self._words.ruleset.actions
         event = record_of(
-            decision, actions=actions, observation_seq=observed, text=lambda text: self.chain.text(tick, text)
+            decision,
+            actions=actions,
+            observation_seq=held[-1] if held else observed,
+            text=lambda text: self.chain.text(tick, text),
         )
         record = self.chain.append(tick, event)
         self._anchor = Anchor(owner=self.name, kind="decision", seq=record.seq, sha256=record.hash)
         self._last = (decision, record.seq)
+        if commits is not None:
+            commits.commit(self.name, actions[decision.action], record)
         return decision
 
     def applied(self, tick: int) -> None:
@@ -145,10 +167,25 @@ class Agent:
         fields = self._words.ruleset.actions[decision.action].model_dump()
         self.chain.append(tick, Applied(action=label(decision.action), fields=fields, decision_seq=seq))
 
+    def _bind(self, tick: int, held: Held) -> int:
+        """Record what a decision is held to; index of the observation that holds what is known of the peers."""
+        self.chain.observe(held.lamport)
+        rules = held.bound.rules
+        if rules.sha256 not in self._bound:
+            self._bound.add(rules.sha256)
+            self.chain.append(tick, BoundRules(ruleset_sha256=rules.sha256, rules=rule_cards(rules)))
+        seen = self._record(tick, held.bound.facts)
+        self.chain.append(tick, BoundTo(ruleset_sha256=rules.sha256, observation_seq=seen, peers=held.peers))
+        return seen
+
     def _observe(self, tick: int, facts: Facts | None) -> int | None:
         """Index of the recorded observation; None if there is none that can be written down."""
         if facts is None or unreadable(facts, self._words.ruleset):
             return None
+        return self._record(tick, facts)
+
+    def _record(self, tick: int, facts: Facts) -> int:
+        """Index of the recorded observation."""
         content = json.loads(facts.to_json())
         event = Observation(facts=content, facts_sha256=facts.sha256, age_s=facts.age_s)
         return self.chain.append(tick, event).seq

@@ -27,6 +27,8 @@ from agents.recording.events import Fault, FaultKind, Rung
 from localist_core import BlockKind, Choice, CoreError, Dial, DialSchedule, Request
 from symbolic import Facts, RuleSet, Verdict
 
+Turn = Callable[["Situation"], Awaitable["Situation"]]
+"""Waits until the peers before an agent have committed; what its decision rests on then."""
 Ask = Callable[[Request], Awaitable[Choice]]
 """Puts a question to the shared core."""
 KnockOut = Callable[[Request, str], float]
@@ -94,7 +96,9 @@ class Situation:
         return self.words.ruleset
 
 
-async def decide(here: Situation, ask: Ask, ladder: Ladder, knock_out: KnockOut | None = None) -> Decision:
+async def decide(
+    here: Situation, ask: Ask, ladder: Ladder, knock_out: KnockOut | None = None, turn: Turn | None = None
+) -> Decision:
     """Decide one action.
 
     Args:
@@ -102,35 +106,47 @@ async def decide(here: Situation, ask: Ask, ladder: Ladder, knock_out: KnockOut 
         ask: the shared core; a `CoreError` from it, or an answer to another question, is no proposal.
         ladder: which rungs may be used.
         knock_out: measures what an injected block did to the choice; None leaves that out.
+        turn: waited for after the first question, so that all agents ask at once; None binds to no peer.
     """
     ascent = _Ascent(here=here, ladder=ladder)
     unfit = _unfit(ascent)
     if here.facts is None or unfit:
         return _stop(ascent, unfit)
+    facts = here.facts
     injections: tuple[Injection, ...] = ()
     while len(ascent.attempts) <= ladder.asks:
-        request = question(here, here.facts, injections, len(ascent.attempts), ladder)
+        request = question(here, facts, injections, len(ascent.attempts), ladder)
         if knock_out is None:  # then the core cannot trace, and evidence from it would be refused
             request = replace(request, evidence=False)
-        try:
-            choice = answered(request, await ask(request))
-        except CoreError as error:
-            ascent.note(FaultKind.CORE_FAILED, error)
-            return _climb(ascent, here.facts, "core failed")
+        choice = await _answer(ascent, request, ask)
+        if turn is not None:
+            here, turn = await turn(here), None
+            ascent, facts = replace(ascent, here=here), here.facts or facts
+        if choice is None:
+            return _climb(ascent, facts, "core failed")
         action = here.words.actions.index(choice.chosen)
-        verdict = here.rules.check(here.facts, here.rules.actions[action])
+        verdict = here.rules.check(facts, here.rules.actions[action])
         cut = _knocked_out(ascent, request, knock_out) if injections else {}
         ascent.attempts.append(Attempt(request=request, choice=choice, verdict=verdict, knock_out_nats=cut))
         if verdict.is_safe or not ladder.binds:
             return _decision(ascent, action, Rung.INJECTED if injections else Rung.PROPOSED, verdict)
         if not verdict.violations:
             ascent.note(FaultKind.CHECK_FAILED, verdict.reason or f"undecided: {' '.join(verdict.undecided)}")
-            return _climb(ascent, here.facts, "check undecided")
-        found = violated_by(here, here.facts, action, verdict, ladder.style.detail)
+            return _climb(ascent, facts, "check undecided")
+        found = violated_by(here, facts, action, verdict, ladder.style.detail)
         if set(found) <= set(injections):
-            return _climb(ascent, here.facts, "same violation again" if found else "nothing to inject")
+            return _climb(ascent, facts, "same violation again" if found else "nothing to inject")
         injections = tuple(dict.fromkeys((*injections, *found)))
-    return _climb(ascent, here.facts, "asks used up")
+    return _climb(ascent, facts, "asks used up")
+
+
+async def _answer(ascent: _Ascent, request: Request, ask: Ask) -> Choice | None:
+    """The core's answer to a question; None, and noted, where it has none."""
+    try:
+        return answered(request, await ask(request))
+    except CoreError as error:
+        ascent.note(FaultKind.CORE_FAILED, error)
+        return None
 
 
 def question(
@@ -256,6 +272,8 @@ def _stop(ascent: _Ascent, reason: str) -> Decision:
 def _decision(ascent: _Ascent, action: int, rung: Rung, verdict: Verdict, reason: str = "") -> Decision:
     read = {message.envelope for message in ascent.here.messages if message.envelope}
     return Decision(
+        rules=ascent.here.rules,
+        facts=ascent.here.facts,
         action=action,
         rung=rung,
         verdict=verdict,

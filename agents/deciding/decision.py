@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from agents.recording.events import (
     AttemptRecord,
@@ -15,12 +16,13 @@ from agents.recording.events import (
     LayerRecord,
     MarginRecord,
     MassRecord,
+    RuleCard,
     Rung,
     VerdictRecord,
     ViolationRecord,
 )
 from localist_core import BlockKind, BlockTrace, Choice, Request
-from symbolic import Action, Counterexample, Margin, Verdict, shortest
+from symbolic import Action, Counterexample, Facts, Margin, RuleSet, Verdict, shortest
 
 NO_FACTS = "0" * 64
 """Stands in a record for the hash of facts that there were none of."""
@@ -41,6 +43,10 @@ class Attempt:
 class Decision:
     """The action that an agent executes, and how it came about."""
 
+    rules: RuleSet[Any, Any]
+    """The rules that it was held to: those of the role, and joint ones with the peers that bound it."""
+    facts: Facts | None
+    """What it was decided on."""
     action: int
     """Index of the executed action."""
     rung: Rung
@@ -79,6 +85,22 @@ def record_of(
         verdict=verdict_record(decision.verdict, label(decision.action)),
         parents=decision.parents,
         reason=decision.reason,
+    )
+
+
+def rule_cards(rules: RuleSet[Any, Any]) -> tuple[RuleCard, ...]:
+    """The rules of a set, most important first."""
+    return tuple(
+        RuleCard(
+            rule=rule.anchor,
+            name=rule.name,
+            kind=rule.kind,
+            title=rule.title,
+            source=rule.source,
+            priority=rule.priority,
+            sentence=rule.sentence,
+        )
+        for rule in rules.rules
     )
 
 

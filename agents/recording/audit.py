@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
 from agents.recording.canonical import CanonicalError, canonical, canonical_sha256, sha256_hex
 from agents.recording.errors import TraceError
@@ -26,6 +26,7 @@ from agents.recording.events import (
     GENESIS,
     RUN_OWNER,
     AttemptRecord,
+    BoundTo,
     ChainHead,
     DecisionRecord,
     End,
@@ -33,6 +34,7 @@ from agents.recording.events import (
     MessageReceived,
     MessageSent,
     Observation,
+    PeerCommitment,
     Record,
     Text,
     record_hash,
@@ -58,6 +60,7 @@ Problem = Literal[
     "envelope-mismatch",
     "message-unsent",
     "reference-missing",
+    "peer-mismatch",
     "merge-mismatch",
     "verdict-mismatch",
     "rules-mismatch",
@@ -143,6 +146,7 @@ def audit_lines(chains: dict[str, list[bytes]], trace: list[bytes] | None) -> Au
     findings = [finding for chain in read for finding in chain.findings]
     findings += _check_run(read)
     findings += _check_messages(records)
+    findings += _check_peers(records)
     merged = sorted((line for lines in chains.values() for line in lines if line.endswith(b"\n")), key=_sort_key)
     findings += _check_merge(merged, trace)
     ends = [record.event.status for record in records if isinstance(record.event, End)]
@@ -278,6 +282,45 @@ def _check_messages(records: Iterable[Record]) -> Iterator[Finding]:
                         yield _finding("reference-missing", record, f"the decision rests on `{name}`, never received")
             case _:
                 pass
+
+
+def _check_peers(records: Iterable[Record]) -> Iterator[Finding]:
+    """Every decision of a peer that binds another was made before it, in the same tick, and is what was told of it."""
+    by_place = {(record.agent, record.seq): record for record in records}
+    for record in by_place.values():
+        if not isinstance(record.event, BoundTo):
+            continue
+        seen = by_place.get((record.agent, record.event.observation_seq))
+        facts = seen.event.facts if seen is not None and isinstance(seen.event, Observation) else None
+        if facts is None:
+            yield _finding("reference-missing", record, f"record {record.event.observation_seq} is no observation")
+            continue
+        for number, peer in enumerate(record.event.peers, start=1):
+            made = None if peer.decision_seq is None else by_place.get((peer.agent, peer.decision_seq))
+            if peer.decision_seq is not None and not _is_decided(made, record, peer):
+                yield _finding(
+                    "reference-missing", record, f"`{peer.agent}` had not decided so in record {peer.decision_seq}"
+                )
+            elif not _is_told(facts, f"peer_{number}_", made):
+                yield _finding("peer-mismatch", record, f"what was told of `{peer.agent}` is not what it decided")
+
+
+def _is_decided(made: Record | None, bound: Record, peer: PeerCommitment) -> bool:
+    """Whether a record is the decision that a peer had committed to."""
+    if made is None or not isinstance(made.event, DecisionRecord) or made.hash != peer.decision_sha256:
+        return False
+    return made.tick == bound.tick and made.lamport < bound.lamport
+
+
+def _is_told(facts: dict[str, JsonValue], prefix: str, made: Record | None) -> bool:
+    """Whether facts hold the fields of a peer's action as it decided; of a silent peer nothing is known."""
+    fields = facts.get("fields")
+    told = (
+        {name: value for name, value in fields.items() if name.startswith(prefix)} if isinstance(fields, dict) else {}
+    )
+    if made is None or not isinstance(made.event, DecisionRecord):
+        return all(value is None for value in told.values())
+    return all(told.get(f"{prefix}{name}", value) == value for name, value in made.event.fields.items())
 
 
 def _check_merge(merged: list[bytes], trace: list[bytes] | None) -> Iterator[Finding]:

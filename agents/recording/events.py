@@ -25,6 +25,8 @@ RUN_OWNER = "run"
 """Owner of the header, the end and the faults that belong to no agent."""
 WORLD_OWNER = "world"
 """Owner of the outcomes: the assessor's chain, never read by an agent."""
+TOGETHER = "broken_together"
+"""Measure of an agent's outcome: how many joint rules its action broke in truth."""
 
 FLOAT_DIGITS = 6
 """Decimal places of every measured float in a trace."""
@@ -246,6 +248,15 @@ class FaultKind(StrEnum):
 # Events
 
 
+class JointCard(Frozen):
+    """One set of joint rules, as people read it."""
+
+    sha256: Sha256
+    """Hash of its canonical JSON, which lies beside the record."""
+    rules: tuple[RuleCard, ...]
+    """Rules over pairs, `peer_` standing before what is of the other agent; then what few of a group may do."""
+
+
 class Header(Frozen):
     """First event of a run: all that it depends on."""
 
@@ -262,6 +273,8 @@ class Header(Frozen):
     agents: tuple[Name, ...]
     """All agents that may ever act, sorted."""
     roles: dict[str, RoleCard]
+    joint: tuple[JointCard, ...] = ()
+    """Rules over several agents; none where each decides for itself."""
 
 
 class Observation(Frozen):
@@ -332,6 +345,34 @@ class DecisionRecord(Frozen):
     """Stands beside the rung `conceded`, and nowhere else."""
 
 
+class BoundRules(Frozen):
+    """A rule set that decisions of this chain are held to beside peers that have committed; once per chain and hash."""
+
+    kind: Literal["bound-rules"] = "bound-rules"
+    ruleset_sha256: Sha256
+    rules: tuple[RuleCard, ...]
+
+
+class PeerCommitment(Frozen):
+    """A peer that binds a decision."""
+
+    agent: Name
+    decision_seq: Count | None
+    """Index of its decision in its chain; None where it is silent, so that it may do anything."""
+    decision_sha256: Sha256 | None
+    """Hash of that record."""
+
+
+class BoundTo(Frozen):
+    """What the next decision of this chain is held to."""
+
+    kind: Literal["bound-to"] = "bound-to"
+    ruleset_sha256: Sha256
+    observation_seq: Count
+    """Index of the observation that holds what is known of the peers: `peer_1_...` is the first of them."""
+    peers: Annotated[tuple[PeerCommitment, ...], Field(min_length=1)]
+
+
 class Applied(Frozen):
     """The action that the world was given for this agent."""
 
@@ -384,7 +425,18 @@ class End(Frozen):
 
 
 Event = Annotated[
-    Header | Observation | Text | MessageSent | MessageReceived | DecisionRecord | Applied | Outcome | Fault | End,
+    Header
+    | Observation
+    | Text
+    | MessageSent
+    | MessageReceived
+    | DecisionRecord
+    | BoundRules
+    | BoundTo
+    | Applied
+    | Outcome
+    | Fault
+    | End,
     Field(discriminator="kind"),
 ]
 """Anything that a chain may hold, told apart by `kind`."""

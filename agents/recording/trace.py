@@ -25,6 +25,8 @@ from agents.recording.events import (
     SCHEMA_VERSION,
     WORLD_OWNER,
     Applied,
+    BoundRules,
+    BoundTo,
     DecisionRecord,
     End,
     Fault,
@@ -34,6 +36,7 @@ from agents.recording.events import (
     Observation,
     Outcome,
     Record,
+    RuleCard,
     Text,
 )
 from agents.recording.merge import TRACE, merged_lines, whole_lines
@@ -47,6 +50,8 @@ class Step:
     tick: int
     observation: Observation | None = None
     received: list[MessageReceived] = field(default_factory=list)
+    bound: BoundTo | None = None
+    """The peers that the decision was held to; None where there were none."""
     decision: DecisionRecord | None = None
     sent: list[MessageSent] = field(default_factory=list)
     applied: Applied | None = None
@@ -100,6 +105,13 @@ class Trace:
         return {record.event.sha256: record.event.text for record in self.records if isinstance(record.event, Text)}
 
     @cached_property
+    def rules(self) -> dict[str, tuple[RuleCard, ...]]:
+        """Hash -> rules, of the roles and of what decisions were bound to beside them."""
+        bound = (record.event for record in self.records if isinstance(record.event, BoundRules))
+        own = {role.ruleset_sha256: role.rules for role in self.header.roles.values()}
+        return own | {one.ruleset_sha256: one.rules for one in bound}
+
+    @cached_property
     def _steps(self) -> dict[tuple[int, str], Step]:
         steps: dict[tuple[int, str], Step] = {}
         for record in self.records:
@@ -149,6 +161,8 @@ def _enter(step: Step, record: Record) -> None:
             step.observation = record.event
         case MessageReceived():
             step.received.append(record.event)
+        case BoundTo():
+            step.bound = record.event
         case DecisionRecord():
             step.decision = record.event
         case MessageSent():
@@ -159,7 +173,7 @@ def _enter(step: Step, record: Record) -> None:
             step.outcome = record.event
         case Fault():
             step.faults.append(record.event)
-        case Text() | Header() | End():
+        case Text() | Header() | End() | BoundRules():
             pass
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from pydantic import JsonValue
 from agents.recording.audit import Finding
 from agents.recording.canonical import canonical, sha256_hex
 from agents.recording.errors import TraceError
-from agents.recording.events import DecisionRecord, Header, Observation, Scalar, VerdictRecord
+from agents.recording.events import BoundRules, DecisionRecord, Observation, RoleCard, Scalar, VerdictRecord
 from agents.recording.log import RULES
 from agents.recording.trace import Trace
 from symbolic.certifying.checker import OpenError, RefusedError, Rules, check
@@ -38,8 +38,10 @@ def audit_verdicts(run: Path) -> VerdictAudit:
         TraceError: no trace of this version there.
     """
     trace = Trace.read(run)
-    rules, findings = _rules(run, trace.header)
     actions = {role.ruleset_sha256: role.actions for role in trace.header.roles.values()}
+    actions |= {bound.ruleset_sha256: _role(trace, agent).actions for agent, bound in _bound(trace)}
+    joint = {card.sha256 for card in trace.header.joint}
+    rules, findings = _rules(run, actions.keys(), joint)
     num_confirmed = num_open = 0
     for owner, index, verdict, facts in _verdicts(trace):
         known = rules.get(verdict.ruleset_sha256)
@@ -57,17 +59,28 @@ def audit_verdicts(run: Path) -> VerdictAudit:
     return VerdictAudit(num_confirmed=num_confirmed, num_open=num_open, findings=tuple(findings))
 
 
-def _rules(run: Path, header: Header) -> tuple[dict[str, Rules], list[Finding]]:
-    """The rule sets beside the record that are what their names say."""
+def _bound(trace: Trace) -> Iterator[tuple[str, BoundRules]]:
+    """The rule sets that decisions are held to beside peers, with the agent that decides."""
+    for record in trace.records:
+        if isinstance(record.event, BoundRules):
+            yield record.agent, record.event
+
+
+def _role(trace: Trace, agent: str) -> RoleCard:
+    return trace.header.roles[agent.rpartition("-")[0] or agent]
+
+
+def _rules(run: Path, names: Iterable[str], joint: Collection[str]) -> tuple[dict[str, Rules], list[Finding]]:
+    """The rule sets beside the record that are what their names say; joint ones are only held against their hash."""
     found: dict[str, Rules] = {}
     findings: list[Finding] = []
-    for name in sorted({role.ruleset_sha256 for role in header.roles.values()}):
+    for name in sorted({*names, *joint}):
         path = run / RULES / f"{name}.json"
         try:
             text = path.read_text(encoding="utf-8") if path.is_file() else None
             if text is not None and sha256_hex(text.encode()) != name:
                 raise RefusedError("the rules are not what their hash says")
-            if text is not None:
+            if text is not None and name not in joint:
                 found[name] = Rules(text)
         except (RefusedError, UnicodeDecodeError) as error:
             findings.append(Finding(problem="rules-mismatch", owner="run", index=0, detail=f"{error}"))

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from agents.recording.events import (
     RUN_OWNER,
+    TOGETHER,
     WORLD_OWNER,
     AttemptRecord,
     DecisionRecord,
@@ -70,6 +71,8 @@ class Violations(Frozen):
     """By executed actions, on the perceived state: 0 unless the shield is off."""
     executed_true: int
     """By executed actions, on the true state, as the assessor saw it."""
+    together_true: int | None = None
+    """Those of them that are joint rules; None where the scenario has none."""
 
 
 class Checks(Frozen):
@@ -263,7 +266,7 @@ def _sum(outcomes: Iterable[Outcome], name: str) -> int:
 
 def checks_of(trace: Trace, decisions: Sequence[DecisionRecord]) -> Checks:
     """Verdicts of attempts and of executed actions that no attempt proposed, and the rules in them."""
-    sizes = {role.ruleset_sha256: len(role.rules) for role in trace.header.roles.values()}
+    sizes = {sha256: len(rules) for sha256, rules in trace.rules.items()}
     verdicts = [verdict for decision in decisions for verdict in _verdicts(decision)]
     return Checks(
         verdicts=len(verdicts),
@@ -279,11 +282,13 @@ def _verdicts(decision: DecisionRecord) -> list[VerdictRecord]:
 
 def violations_of(decisions: Iterable[DecisionRecord], outcomes: Iterable[Outcome]) -> Violations:
     """Violations by first proposals, by executed actions as perceived, and by executed actions in truth."""
-    decisions = tuple(decisions)
+    decisions, outcomes = tuple(decisions), tuple(outcomes)
+    has_joint = any(TOGETHER in outcome.measures for outcome in outcomes)
     return Violations(
         proposed=sum(len(d.attempts[0].verdict.violations) for d in decisions if d.attempts),
         executed=sum(len(d.verdict.violations) for d in decisions),
         executed_true=sum(len(outcome.violated) for outcome in outcomes),
+        together_true=_sum(outcomes, TOGETHER) if has_joint else None,
     )
 
 

@@ -91,6 +91,7 @@ def _rules(summary: Summary) -> list[Row]:
         ("violations proposed", str(found.proposed)),
         ("executed, as perceived", str(found.executed)),
         ("executed, in truth", str(found.executed_true)),
+        *([] if found.together_true is None else [("of them joint rules", str(found.together_true))]),
         ("decisions undecided", share(checks.undecided, summary.decisions)),
     ]
     return rows + [(f"fault: {name}", str(count)) for name, count in summary.faults.items()]

@@ -31,6 +31,7 @@ def why(trace: Trace, step: Step) -> RenderableType:
         _headline(step, step.decision, role),
         _facts(step),
         _messages(trace, step),
+        *_peers(trace, step),
         *_attempts(trace, step.decision, step, role),
         *_faults(step),
     )
@@ -48,6 +49,7 @@ def why_json(trace: Trace, step: Step) -> dict[str, JsonValue]:
         "observation": step.observation.model_dump(mode="json") if step.observation else None,
         "decision": decision.model_dump(mode="json") if decision else None,
         "texts": {sha: trace.texts[sha] for sha in sorted(hashes) if sha in trace.texts},
+        "bound": step.bound.model_dump(mode="json") if step.bound else None,
         "messages": [envelope for _, envelope in _envelopes(trace, step)],
         "outcome": step.outcome.model_dump(mode="json") if step.outcome else None,
         "faults": [fault.model_dump(mode="json") for fault in step.faults],
@@ -118,6 +120,22 @@ def _messages(trace: Trace, step: Step) -> RenderableType:
     return table if table.row_count else Text("Messages behind it: none", style="dim")
 
 
+def _peers(trace: Trace, step: Step) -> Iterator[RenderableType]:
+    """The peers that had committed, or are silent, and what they do; nothing where no joint rule binds."""
+    if step.bound is None:
+        return
+    table = Table(
+        "peer", "agent", "does", "decided in", title="Peers that it was held to", title_justify="left", box=None
+    )
+    decided = {(record.agent, record.seq): record.event for record in trace.records}
+    for number, peer in enumerate(step.bound.peers, start=1):
+        event = None if peer.decision_seq is None else decided.get((peer.agent, peer.decision_seq))
+        does = action_text(event.fields) if isinstance(event, DecisionRecord) else "unknown: it is silent"
+        place = "" if peer.decision_seq is None else f"record {peer.decision_seq}"
+        table.add_row(f"peer_{number}", peer.agent, does, place)
+    yield table
+
+
 def _body(body: JsonValue) -> str:
     """What a claim claims, or a note's text."""
     fields = body.get("fields", body) if isinstance(body, dict) else body
@@ -129,12 +147,12 @@ def _attempts(trace: Trace, decision: DecisionRecord, step: Step, role: RoleCard
         yield Text(f"\nAttempt {number}: dial {attempt.dial.value:.2f} on {_names(attempt.dial.targets)}", style="bold")
         yield _blocks(trace, attempt)
         yield _candidates(attempt, role)
-        yield _rules(attempt.verdict, role, step)
+        yield _rules(trace, attempt.verdict, role, step)
     for before, after in pairwise(decision.attempts):
         yield _change(trace, before, after)
     if not decision.attempts or decision.attempts[-1].verdict.action != decision.action:
         yield Text(f"\nExecuted instead: {decision.action} {action_text(decision.fields)}", style="bold")
-        yield _rules(decision.verdict, role, step)
+        yield _rules(trace, decision.verdict, role, step)
 
 
 def _names(names: tuple[str, ...]) -> str:
@@ -181,14 +199,14 @@ def _candidates(attempt: AttemptRecord, role: RoleCard) -> RenderableType:
     return Group(table, Text(f"chosen {attempt.chosen}, margin {attempt.margin:.3f}"))
 
 
-def _rules(verdict: VerdictRecord, role: RoleCard, step: Step) -> RenderableType:
+def _rules(trace: Trace, verdict: VerdictRecord, role: RoleCard, step: Step) -> RenderableType:
     """Each rule with its verdict on one action and the numbers that it was judged on."""
     table = Table(
         "rule", f"verdict on {verdict.action}", "sentence", "numbers", "source", title_justify="left", box=None
     )
     violated = {violation.rule: violation for violation in verdict.violations}
     shown = {**_fact_fields(step), **role.actions.get(verdict.action, {})}
-    for card in role.rules:
+    for card in trace.rules.get(verdict.ruleset_sha256, role.rules):
         if card.rule in violated:
             found = violated[card.rule]
             numbers = ", ".join(f"{name} = {value}" for name, value in found.numbers)

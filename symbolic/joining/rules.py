@@ -80,7 +80,8 @@ class JointRules(Generic[S, A, T, B]):
         self.layout = Pair.of(self.state, self.action, self.peer_state, self.peer_action)
         self.pair: RuleSet[State, A] = RuleSet(self.layout.state, self.action)
         """The rules as those of the first agent, over the state of the pair."""
-        self._counts: RuleSet[S, A] = RuleSet(self.state, self.action)
+        self.counted: RuleSet[S, A] = RuleSet(self.state, self.action)
+        """What is counted in a group: each a rule of one agent, as if it forbade that."""
         self._most: dict[str, int] = {}
         self._symmetric: dict[str, bool] = {}
         """Rule -> whether it was declared symmetric."""
@@ -182,7 +183,7 @@ class JointRules(Generic[S, A, T, B]):
             own = id or body.__name__
             if own in self._symmetric or self._proved is not None:
                 raise RuleError(f"{place}expected a new name before the first use, got `{own}`; rename the rule")
-            self._counts.forbid(priority=priority, source=source, id=own, is_critical=is_critical)(body)
+            self.counted.forbid(priority=priority, source=source, id=own, is_critical=is_critical)(body)
             self._most[own] = most
             return body
 
@@ -248,7 +249,7 @@ class JointRules(Generic[S, A, T, B]):
     @property
     def quotas(self) -> tuple[Quota, ...]:
         """The rules over groups, most important first."""
-        return tuple(Quota(most=self._most[rule.name], rule=rule) for rule in self._counts.rules)
+        return tuple(Quota(most=self._most[rule.name], rule=rule) for rule in self.counted.rules)
 
     @property
     def range(self) -> Expr:
@@ -296,7 +297,7 @@ class JointRules(Generic[S, A, T, B]):
         """Canonical JSON, version 1: the rules over the pair, the range, the quotas."""
         record = {
             "pair": json.loads(self.pair.to_json()),
-            "quotas": json.loads(self._counts.to_json())["rules"],
+            "quotas": json.loads(self.counted.to_json())["rules"],
             "most": self._most,
             "range": to_plain(self.range),
             "version": 1,
