@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -290,6 +290,8 @@ def _check_peers(records: Iterable[Record]) -> Iterator[Finding]:
     for record in by_place.values():
         if not isinstance(record.event, BoundTo):
             continue
+        if not _is_kept(record.event, record, by_place):
+            yield _finding("peer-mismatch", record, "the decision behind it was made on other facts, or by other rules")
         seen = by_place.get((record.agent, record.event.observation_seq))
         facts = seen.event.facts if seen is not None and isinstance(seen.event, Observation) else None
         if facts is None:
@@ -303,6 +305,18 @@ def _check_peers(records: Iterable[Record]) -> Iterator[Finding]:
                 )
             elif not _is_told(facts, f"peer_{number}_", made):
                 yield _finding("peer-mismatch", record, f"what was told of `{peer.agent}` is not what it decided")
+
+
+def _is_kept(bound: BoundTo, record: Record, by_place: Mapping[tuple[str, int], Record]) -> bool:
+    """Whether the next decision of the chain was made on what binds it; a chain may end before it."""
+    seq = record.seq + 1
+    while (behind := by_place.get((record.agent, seq))) is not None:
+        if isinstance(behind.event, DecisionRecord):
+            made = behind.event
+            said = {verdict.ruleset_sha256 for verdict in (made.verdict, *(one.verdict for one in made.attempts))}
+            return made.observation_seq == bound.observation_seq and said == {bound.ruleset_sha256}
+        seq += 1
+    return True
 
 
 def _is_decided(made: Record | None, bound: Record, peer: PeerCommitment) -> bool:

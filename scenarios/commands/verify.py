@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from scenarios.config import ConfigError
 
 if TYPE_CHECKING:
     from scenarios.commands.arguments import Commands
-    from symbolic import Action, Report, RuleSet
+    from symbolic import Action, Joint, JointReport, Report, RuleSet
 
 
 def add(commands: Commands) -> None:
@@ -24,9 +25,10 @@ def add(commands: Commands) -> None:
 
 
 def _verify(arguments: argparse.Namespace) -> Exit:
+    from scenarios.report.joint import joint_verification
     from scenarios.report.table import print_rich
     from scenarios.report.verification import Verifying, verification
-    from symbolic import verify
+    from symbolic import verify, verify_joint
 
     reports: dict[str, Report] = {}
     with Verifying.open(is_shown=not arguments.json) as progress:
@@ -34,14 +36,31 @@ def _verify(arguments: argparse.Namespace) -> Exit:
             if not ruleset.rules:
                 raise ConfigError(f"expected rules in `{arguments.rules}`, got none; declare some")
             reports[role] = verify(ruleset, safe_stop=safe_stop, watch=progress.show(role))
+        joint = _joint(arguments.rules)
+        together = None if joint is None else verify_joint(*joint, watch=progress.show("joint rules"))
     if arguments.json:
-        print_json({"roles": {role: report.record() for role, report in reports.items()}})
+        print_json(
+            {"roles": {role: report.record() for role, report in reports.items()}}
+            | ({} if together is None else {"joint": together.record()})
+        )
     else:
         print_rich(verification(reports))
-    return verdict_of(list(reports.values()), is_strict=arguments.strict)
+        if together is not None:
+            print_rich(joint_verification(together))
+    return verdict_of([*reports.values(), *([] if together is None else [together])], is_strict=arguments.strict)
 
 
-def verdict_of(reports: list[Report], *, is_strict: bool) -> Exit:
+def _joint(name: str) -> tuple[Joint, dict[str, RuleSet[Any, Any]]] | None:
+    """The joint rules of a scenario, and its roles."""
+    from scenarios.scenario import load
+
+    scenario = None if name.endswith(".rules") else load(name)
+    if scenario is None or scenario.joint is None:
+        return None
+    return scenario.joint, {role: one.rules for role, one in sorted(scenario.roles.items())}
+
+
+def verdict_of(reports: Sequence[Report | JointReport], *, is_strict: bool) -> Exit:
     """What the shell is told: errors fail; what is not known is inconclusive, in strict mode a failure."""
     is_open = any(report.unknowns for report in reports)
     if any(report.errors for report in reports) or (is_strict and is_open):

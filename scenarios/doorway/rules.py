@@ -17,7 +17,8 @@ def occupied(s: Cart, a: Move) -> bool:
 @rules.forbid(priority=60, source="site rule 4, keep the crossing clear")
 def clear_crossing(s: Cart, a: Move) -> bool:
     """Do not wait on the crossing while the way is free."""
-    return s.is_on_crossing & (s.free_cells >= 1) & (a.step == "wait")
+    # Whoever is on the crossing has 0 steps to it: without that, `localist verify` finds carts with no way out.
+    return s.is_on_crossing & (s.crossing_in == 0) & (s.free_cells >= 1) & (a.step == "wait")
 
 
 crossing = JointRules(Cart, Move)

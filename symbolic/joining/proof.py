@@ -18,9 +18,9 @@ The solver answers; points are tried (`sweep.py`), all where they are few. Unkno
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import product
-from typing import Final
+from typing import Any, Final
 
 from symbolic.declaration import opposite
 from symbolic.domain import Action, Domain, State, domain_of
@@ -83,6 +83,10 @@ class JointReport:
     def unknowns(self) -> tuple[Finding, ...]:
         """What could not be shown."""
         return tuple(one for one in self.findings if one.level is Level.UNKNOWN)
+
+    def record(self) -> dict[str, Any]:
+        """The report as plain data, format `localist-joint-verification` version 1."""
+        return {"format": "localist-joint-verification", "schema_version": 1, **asdict(self)}
 
 
 @dataclass(slots=True, kw_only=True)

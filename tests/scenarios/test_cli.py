@@ -130,7 +130,7 @@ def test_malformed_scenario_file_is_told_in_one_line(
 @pytest.mark.parametrize(
     ("argv", "expected"),
     [
-        (["run", "junktion"], "`corridor`, `intersection`"),
+        (["run", "junktion"], "`corridor`, `doorway`, `intersection`"),
         (["run", "intersektion"], "did you mean `intersection`"),
         (["run", "missing.py"], "no file `missing.py`"),
         (["run", "corridor", "--without", "sheild"], "did you mean `shield`"),

@@ -51,3 +51,25 @@ async def test_failure_of_the_core_reaches_everybody_that_asked() -> None:
 async def test_agent_that_is_not_deciding_is_refused() -> None:
     with pytest.raises(ValueError, match="expected a deciding agent"):
         await Desk(Counting(), []).ask(question("car-1"))
+
+
+async def test_agent_that_stands_aside_is_not_waited_for() -> None:
+    core = Counting()
+    desk = Desk(core, ["car-1", "car-2"])
+    told = asyncio.Event()
+
+    async def first() -> None:
+        await desk.ask(question("car-1"))
+        await desk.ask(question("car-1"))
+        told.set()
+        desk.leave("car-1")
+
+    async def second() -> None:
+        await desk.ask(question("car-2"))
+        with desk.aside("car-2"):
+            await told.wait()
+        await desk.ask(question("car-2"))
+        desk.leave("car-2")
+
+    await asyncio.wait_for(asyncio.gather(first(), second()), 1.0)
+    assert core.batches == [["car-1", "car-2"], ["car-1"], ["car-2"]]

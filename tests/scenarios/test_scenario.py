@@ -48,7 +48,7 @@ def test_unknown_scenario_gets_a_suggestion() -> None:
 
 
 def test_far_off_name_gets_the_list() -> None:
-    assert "`corridor`, `intersection`" in message("chess")
+    assert "`corridor`, `doorway`, `intersection`" in message("chess")
 
 
 def test_shipped_scenario_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
