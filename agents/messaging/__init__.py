@@ -2,7 +2,7 @@
 
 from agents.messaging.broker import EmbeddedBroker
 from agents.messaging.bus import DEADLINE_S, Bus, LocalBus
-from agents.messaging.claims import Claim, ClaimField, ClaimValue, checked
+from agents.messaging.claims import Claim, ClaimField, ClaimValue, checked, heard_of
 from agents.messaging.envelope import MAX_BYTES, MAX_NOTE_CHARS, Anchor, Envelope, compose, decode, encode, topic_of
 from agents.messaging.errors import (
     BrokerAddressError,
@@ -52,5 +52,6 @@ __all__ = [
     "compose",
     "decode",
     "encode",
+    "heard_of",
     "topic_of",
 ]
