@@ -11,9 +11,11 @@ from symbolic.joining.binding import Bound, Commitment, Joint, in_order
 from symbolic.joining.proof import GroupAnswer, JointReport, verify_joint
 from symbolic.joining.rules import JointRules, Quota
 from symbolic.mending.concession import Concession, concede
+from symbolic.mending.invariant import InvariantError, Keeper, Refuge, largest
 from symbolic.mending.metric import Metric, MetricError
 from symbolic.mending.repair import distance, nearest
 from symbolic.mending.shield import Shield, ShieldError
+from symbolic.mending.transition import ANY, Next, Transition, TransitionError, becomes
 from symbolic.proving.report import Answer, Finding, Level, Report, Sort, Trust
 from symbolic.proving.verify import verify
 from symbolic.reading.batch import Batch, BatchError, batch
@@ -33,6 +35,7 @@ from symbolic.writing.parsing import parse
 from symbolic.writing.text import to_text
 
 __all__ = [
+    "ANY",
     "MAYBE",
     "NO",
     "UNKNOWN",
@@ -58,17 +61,21 @@ __all__ = [
     "GroupAnswer",
     "Heard",
     "Interval",
+    "InvariantError",
     "Joint",
     "JointReport",
     "JointRules",
+    "Keeper",
     "Kind",
     "Level",
     "Line",
     "Margin",
     "Metric",
     "MetricError",
+    "Next",
     "Outcome",
     "Quota",
+    "Refuge",
     "Refusal",
     "Relation",
     "Report",
@@ -80,6 +87,8 @@ __all__ = [
     "ShieldError",
     "Sort",
     "State",
+    "Transition",
+    "TransitionError",
     "Trust",
     "Truth",
     "Verdict",
@@ -89,6 +98,7 @@ __all__ = [
     "admit",
     "among",
     "batch",
+    "becomes",
     "claimed",
     "codes_of",
     "concede",
@@ -102,6 +112,7 @@ __all__ = [
     "implies",
     "in_order",
     "ite",
+    "largest",
     "lines",
     "load_rules",
     "maximum",

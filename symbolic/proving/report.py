@@ -47,6 +47,8 @@ class Sort(StrEnum):
     """Agents that cannot keep their joint rules together."""
     STUCK = "stuck"
     """Agents that commit in turn, of which the last finds no action."""
+    TRAP = "trap"
+    """States in which some action is safe, and which lead to one without whatever is done."""
     FAULT = "fault"
     """An answer of the solver that did not survive: a mistake of ours or of the solver."""
 

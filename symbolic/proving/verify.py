@@ -16,6 +16,8 @@ from symbolic.claiming.trust import trusts
 from symbolic.domain import Action, Domain, codes_of, domain_of
 from symbolic.expression import Number, Owner, walk
 from symbolic.field import Kind, shortest
+from symbolic.mending.invariant import InvariantError, largest
+from symbolic.mending.transition import Transition
 from symbolic.proving.census import COMPLETE, SAMPLE, Census, census
 from symbolic.proving.prover import Prover
 from symbolic.proving.report import Answer, Finding, Level, Report, Sort
@@ -39,6 +41,7 @@ def verify(
     ruleset: RuleSet[Any, Any],
     *,
     safe_stop: Action | None = None,
+    transition: Transition | None = None,
     solver: Solver | None = None,
     complete: int = COMPLETE,
     sample: int = SAMPLE,
@@ -49,6 +52,7 @@ def verify(
     Args:
         ruleset: the rules.
         safe_stop: the declared safe stop, looked at too where given.
+        transition: a model of one step; where given, states that lead to one without a safe action are looked for.
         solver: answers; that of the process if None.
         complete: most points (states times actions) at which every answer is tried.
         sample: points at which it is tried where there are more.
@@ -77,6 +81,9 @@ def verify(
     if safe_stop is not None:
         watch("safe stop")
         findings += _safe_stop(prover, codes_of(safe_stop))
+    if transition is not None:
+        watch("look-ahead")
+        findings += _traps(prover, transition)
     findings += [_finding(prover, Sort.FAULT, Level.ERROR, (), text) for text in prover.faults]
     return Report(
         ruleset_sha256=ruleset.sha256,
@@ -280,6 +287,14 @@ def _safe_stop(prover: Prover, stop: Codes) -> Iterator[Finding]:
                 yield _finding(prover, Sort.SAFE_STOP, level, (rule,), text, point.state)
             case _:
                 continue
+
+
+def _traps(prover: Prover, transition: Transition) -> Sequence[Finding]:
+    """States in which some action is safe, and which lead to one without whatever is done."""
+    try:
+        return largest(prover.ruleset, transition).report()
+    except (InvariantError, BatchError) as error:
+        return [_finding(prover, Sort.TRAP, Level.UNKNOWN, (), f"not known which states are lost: {error}")]
 
 
 def _finding(

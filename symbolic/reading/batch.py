@@ -31,6 +31,7 @@ from symbolic.expression import (
     Owner,
     Read,
     Same,
+    is_truth,
 )
 from symbolic.reading.reference import Range, Walk
 
@@ -129,6 +130,30 @@ def batch(rules: RuleSet[Any, Any]) -> Batch:
     # A quarter of the range is kept free: what is computed on the way may be twice as large as what is remembered.
     bits = next(width for width in (16, 32, 64) if largest < 2 ** (width - 2))
     return Batch(templates, domains[0], domains[1], bits, tuple(_function(template) for template in templates))
+
+
+def compile_value(expr: Expr) -> tuple[Callable[[Any, Any], Any], int]:
+    """One expression over arrays, as a function and the denominator of its results (1 for a condition).
+
+    The function takes codes of states (n, field) and of one action (field,), 64 bits wide, and gives whole numbers or
+    truths, of shape (n,) or () where they do not depend on the state.
+
+    Raises:
+        BatchError: its numbers may not fit into 64 bits.
+    """
+    writer = _Writer()
+    part = _Scaled(writer.truth(expr), 1, 0, 1) if is_truth(expr) else writer.number(expr)
+    source = writer.text(part)
+    if writer.largest >= 2**62:
+        raise BatchError("expected numbers below 2**62, got larger ones; coarsen the steps")
+    function = _function(Template(rules=(0,), source=source, constants=()))
+
+    def value(states: Any, action: Any) -> Any:
+        xp = sys.modules[type(states).__module__.partition(".")[0]]
+        constants = [xp.asarray(one, dtype=xp.int64) for one in writer.constants]
+        return function(xp, list(states.T), list(action), constants)
+
+    return value, part.denominator
 
 
 def _function(template: Template) -> Callable[..., Any]:
