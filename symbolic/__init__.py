@@ -8,7 +8,8 @@ from symbolic.expression import Expr, ExpressionError
 from symbolic.facts import Facts
 from symbolic.field import UNKNOWN, DomainError, FieldSpec, Interval, Kind, quantise, shortest, widen
 from symbolic.joining.binding import Bound, Commitment, Joint, in_order
-from symbolic.joining.proof import GroupAnswer, JointReport, verify_joint
+from symbolic.joining.proof import verify_joint
+from symbolic.joining.report import GroupAnswer, JointReport
 from symbolic.joining.rules import JointRules, Quota
 from symbolic.mending.concession import Concession, concede
 from symbolic.mending.invariant import InvariantError, Keeper, Refuge, largest

@@ -16,6 +16,7 @@ def joint_verification(report: JointReport) -> RenderableType:
     for one in report.groups:
         table.add_row(", ".join(one.roles), one.exists.value, one.in_turn.value, _points(one))
     table.add_row("groups of any size", "", report.any_size.value, f"{report.num_queries} questions to the solver")
+    table.add_row("beside silent peers", "", report.beside_silent.value, "")
     parts: list[RenderableType] = [Text("joint rules", "bold"), table]
     if report.symmetric:
         parts.append(Text(f"the same both ways round, as proved: {', '.join(report.symmetric)}"))

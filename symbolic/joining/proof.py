@@ -18,19 +18,19 @@ The solver answers; points are tried (`sweep.py`), all where they are few. Unkno
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from itertools import product
-from typing import Any, Final
+from typing import Final, Literal, TypeAlias
 
-from symbolic.declaration import opposite
 from symbolic.domain import Action, Domain, State, domain_of
 from symbolic.expression import Constant, Expr
+from symbolic.joining.asking import Proof, violation_of
 from symbolic.joining.binding import Joint
-from symbolic.joining.placing import Joints, Place, Placed, Rules, counted_of, of_one, of_pair
+from symbolic.joining.blockade import blockade
+from symbolic.joining.placing import Placed, Rules
+from symbolic.joining.report import GroupAnswer, JointReport
 from symbolic.joining.sweep import COMPLETE, SAMPLE, Sweep, sweep
-from symbolic.joining.table import Table, laid_out, table
-from symbolic.proving.census import Census
-from symbolic.proving.prover import Prover
+from symbolic.joining.table import Table, table
 from symbolic.proving.report import Answer, Finding, Level, Sort
 from symbolic.reading.compiled import Codes, compile_rules
 from symbolic.reading.residual import residual
@@ -43,75 +43,8 @@ LARGEST: Final = 3
 
 MOST_ROUNDS: Final = 256
 """Joint actions after which the search for one in every state is given up."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupAnswer:
-    """What is known of one group."""
-
-    roles: tuple[str, ...]
-    """Role of each agent, in the order in which they decide."""
-    exists: Answer
-    """Whether some joint action keeps every rule in every joint state."""
-    in_turn: Answer
-    """Whether the last agent always finds an action, whatever those before it chose."""
-    num_points: int
-    """Points (joint state, joint action) at which the answers were tried."""
-    is_complete: bool
-    """Whether these are all points there are."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JointReport:
-    """All that was found about joint rules."""
-
-    groups: tuple[GroupAnswer, ...]
-    any_size: Answer
-    """Whether agents that decide in turn never get stuck in groups of any size."""
-    symmetric: tuple[str, ...]
-    """Rules that are proved to say the same both ways round."""
-    findings: tuple[Finding, ...]
-    num_queries: int
-    """Questions to the solver."""
-
-    @property
-    def errors(self) -> tuple[Finding, ...]:
-        """The findings that forbid to run the rules."""
-        return tuple(one for one in self.findings if one.level is Level.ERROR)
-
-    @property
-    def unknowns(self) -> tuple[Finding, ...]:
-        """What could not be shown."""
-        return tuple(one for one in self.findings if one.level is Level.UNKNOWN)
-
-    def record(self) -> dict[str, Any]:
-        """The report as plain data, format `localist-joint-verification` version 1."""
-        return {"format": "localist-joint-verification", "schema_version": 1, **asdict(self)}
-
-
-@dataclass(slots=True, kw_only=True)
-class _Proof:
-    """What is asked with, and what was found on the way."""
-
-    joints: Joints
-    solver: Solver
-    complete: int
-    sample: int
-    findings: list[Finding] = field(default_factory=list)
-    num_queries: int = 0
-
-    def fault(self, text: str) -> None:
-        """Keep an answer that did not survive."""
-        self.findings.append(Finding(sort=Sort.FAULT, level=Level.ERROR, rules=(), text=text))
-
-    def find(self, rules: Rules, clauses: Sequence[Clause]) -> Point | bool | None:
-        """A point where all clauses hold, replayed by the compiled rules; False where there is none."""
-        prover = Prover(rules, Census(is_complete=False), self.solver)
-        answer = prover.find(clauses)
-        self.num_queries += prover.num_queries
-        for text in prover.faults:
-            self.fault(text)
-        return answer
+Counterexample: TypeAlias = Codes | Literal[False] | None
+"""A state of several agents; False where there is none, None where it is not known."""
 
 
 def verify_joint(
@@ -144,7 +77,7 @@ def verify_joint(
         raise ValueError(
             f"expected groups of 2 or 3 and a role that some joint rule is about, got `{largest}`, {len(bound)} roles"
         )
-    proof = _Proof(joints=joint.sets, solver=solver or default_solver(), complete=complete, sample=sample)
+    proof = Proof(joints=joint.sets, solver=solver or default_solver(), complete=complete, sample=sample)
     groups: dict[tuple[str, ...], GroupAnswer] = {}
     for size in range(1, largest + 1):
         watch(f"groups of {size}")
@@ -152,9 +85,12 @@ def verify_joint(
             groups[names] = _group(proof, names, [bound[name] for name in names], groups)
     watch("groups of any size")
     any_size = _any_size(proof, list(bound.values()), list(groups.values()), largest)
+    watch("silent peers")
+    beside_silent = _beside_silent(proof, bound)
     return JointReport(
         groups=tuple(one for one in groups.values() if len(one.roles) > 1),
         any_size=any_size,
+        beside_silent=beside_silent,
         symmetric=tuple(sorted(name for one in joint.sets for name in one.symmetric)),
         findings=tuple(dict.fromkeys(proof.findings)),
         num_queries=proof.num_queries,
@@ -165,7 +101,7 @@ def verify_joint(
 
 
 def _group(
-    proof: _Proof, names: tuple[str, ...], roles: Sequence[Rules], smaller: Mapping[tuple[str, ...], GroupAnswer]
+    proof: Proof, names: tuple[str, ...], roles: Sequence[Rules], smaller: Mapping[tuple[str, ...], GroupAnswer]
 ) -> GroupAnswer:
     """Both answers for one group; where each agent finds an action in turn, a joint one exists."""
     last = table(proof.joints, roles, num_committed=len(roles) - 1)
@@ -174,7 +110,7 @@ def _group(
     stuck = _stuck(proof, last, rules, seen)
     in_turn = _told(stuck)
     before = smaller.get(names[:-1])
-    lacking: Codes | bool | None = False
+    lacking: Counterexample = False
     if in_turn is not Answer.YES or (before is not None and before.exists is not Answer.YES):
         lacking = _lacking(proof, roles, seen)
     found = GroupAnswer(
@@ -208,12 +144,12 @@ def _title(placed: Placed) -> str:
     return f"{placed.rule.name} of {first} with {other[0]}" if other else placed.rule.name
 
 
-def _told(found: Codes | bool | None) -> Answer:
+def _told(found: Counterexample) -> Answer:
     """Whether all is well: there is no counterexample, there is one, or it is not known."""
     return Answer.UNKNOWN if found is None else Answer.YES if found is False else Answer.NO
 
 
-def _stuck(proof: _Proof, group: Table, rules: Rules, seen: Sweep) -> Codes | bool | None:
+def _stuck(proof: Proof, group: Table, rules: Rules, seen: Sweep) -> Counterexample:
     """A state in which those before have kept all rules and the last agent cannot; False where there is none."""
     if seen.stuck is not None:
         return seen.stuck
@@ -225,7 +161,7 @@ def _stuck(proof: _Proof, group: Table, rules: Rules, seen: Sweep) -> Codes | bo
     return _tried(proof, proof.find(rules, [*kept, *blocked]), seen)
 
 
-def _tried(proof: _Proof, answer: Point | bool | None, seen: Sweep) -> Codes | bool | None:
+def _tried(proof: Proof, answer: Point | Literal[False] | None, seen: Sweep) -> Counterexample:
     """The solver's answer, held against a sweep that saw nothing; where that saw everything, it answers alone."""
     if not isinstance(answer, Point):
         return False if seen.is_complete else answer
@@ -235,7 +171,7 @@ def _tried(proof: _Proof, answer: Point | bool | None, seen: Sweep) -> Codes | b
     return None
 
 
-def _lacking(proof: _Proof, roles: Sequence[Rules], seen: Sweep) -> Codes | bool | None:
+def _lacking(proof: Proof, roles: Sequence[Rules], seen: Sweep) -> Counterexample:
     """A joint state without a joint action; False where there is none.
 
     CEGIS: joint actions, one more for each state in which those found so far all break a rule.
@@ -243,7 +179,7 @@ def _lacking(proof: _Proof, roles: Sequence[Rules], seen: Sweep) -> Codes | bool
     if seen.lacking is not None:
         return seen.lacking
     group = table(proof.joints, roles, num_committed=0)
-    violations = [_violation(placed) for step in group.steps for placed in step]
+    violations = [violation_of(placed) for step in group.steps for placed in step]
     broken = compile_rules(violations, domain_of(group.layout.state), _joined(roles))
     state: Codes = tuple(one.low for one in domain_of(group.layout.state).fields)
     witnesses: list[Codes] = []
@@ -260,8 +196,8 @@ def _lacking(proof: _Proof, roles: Sequence[Rules], seen: Sweep) -> Codes | bool
 
 
 def _unkept(
-    proof: _Proof, state: type[State], violations: Sequence[Expr], acts: Sequence[Codes]
-) -> Point | bool | None:
+    proof: Proof, state: type[State], violations: Sequence[Expr], acts: Sequence[Codes]
+) -> Point | Literal[False] | None:
     """A state in which each of some joint actions breaks a rule."""
     rules: Rules = RuleSet(state, Deciding)
     clauses: list[Clause] = []
@@ -280,10 +216,6 @@ class Deciding(Action):
     is_done: bool
 
 
-def _violation(placed: Placed) -> Expr:
-    return opposite(placed.expression) if placed.rule.kind == "require" else placed.expression
-
-
 def _joined(roles: Sequence[Rules]) -> Domain:
     """The actions of all agents as one."""
     fields = [spec for role in roles for spec in domain_of(role.action).fields]
@@ -291,7 +223,11 @@ def _joined(roles: Sequence[Rules]) -> Domain:
 
 
 def _found(
-    answer: GroupAnswer, group: Table, rules: Rules, stuck: Codes | bool | None, lacking: Codes | bool | None
+    answer: GroupAnswer,
+    group: Table,
+    rules: Rules,
+    stuck: Counterexample,
+    lacking: Counterexample,
 ) -> Iterator[Finding]:
     """What is to be told of a group."""
     names = ", ".join(answer.roles)
@@ -299,7 +235,7 @@ def _found(
         text = f"not known whether {names} have a joint action that keeps every rule in every joint state"
         yield Finding(sort=Sort.NO_JOINT_ACTION, level=Level.UNKNOWN, rules=(), text=text)
     elif isinstance(lacking, tuple):
-        shown, text = _shown(group, lacking), f"{names} have no joint action here that keeps every rule"
+        shown, text = _named(group.layout.state, lacking), f"{names} have no joint action here that keeps every rule"
         yield Finding(sort=Sort.NO_JOINT_ACTION, level=Level.ERROR, rules=(), text=text, state=shown)
     if answer.in_turn is Answer.UNKNOWN:
         text = f"not known whether {names}, deciding in turn, always find an action that keeps every rule"
@@ -307,7 +243,7 @@ def _found(
     elif isinstance(stuck, tuple):
         why = "; ".join(_blocked(group, rules, stuck))
         text = f"deciding in turn as {names}, the last finds no action that keeps every rule here: {why}"
-        yield Finding(sort=Sort.STUCK, level=Level.ERROR, rules=(), text=text, state=_shown(group, stuck))
+        yield Finding(sort=Sort.STUCK, level=Level.ERROR, rules=(), text=text, state=_named(group.layout.state, stuck))
 
 
 def _blocked(group: Table, rules: Rules, state: Codes) -> Iterator[str]:
@@ -318,15 +254,15 @@ def _blocked(group: Table, rules: Rules, state: Codes) -> Iterator[str]:
         yield f"{done} breaks {rules.rules[first].title}"
 
 
-def _shown(group: Table, codes: Codes) -> tuple[tuple[str, str], ...]:
+def _named(state: type[State], codes: Codes) -> tuple[tuple[str, str], ...]:
     """Names of fields with the text of their values, as far as the codes go."""
-    return tuple((one.name, one.show(code)) for one, code in zip(domain_of(group.layout.state).fields, codes))  # noqa: B905
+    return tuple((one.name, one.show(code)) for one, code in zip(domain_of(state).fields, codes, strict=False))
 
 
 # Groups of any size
 
 
-def _any_size(proof: _Proof, roles: Sequence[Rules], groups: Sequence[GroupAnswer], largest: int) -> Answer:
+def _any_size(proof: Proof, roles: Sequence[Rules], groups: Sequence[GroupAnswer], largest: int) -> Answer:
     """Whether nobody gets stuck in a group of any size; see the head of this file."""
     answers = {one.in_turn for one in groups}
     if answers != {Answer.YES}:
@@ -334,46 +270,25 @@ def _any_size(proof: _Proof, roles: Sequence[Rules], groups: Sequence[GroupAnswe
     has_quotas = any(joint.quotas for joint in proof.joints)
     if not has_quotas and all(len(role.actions) < largest for role in roles):
         return Answer.YES
-    if all(_is_free(proof, role, roles) for role in roles):
+    # Peers that block nothing are no contradiction: by the answers above each role has an action in every state.
+    if all(blockade(proof, role, roles, is_compliant=True).found is False for role in roles):
         return Answer.YES
     text = f"shown for groups of up to {largest} only: in larger ones an agent may find no action that keeps every rule"
     proof.findings.append(Finding(sort=Sort.STUCK, level=Level.WARNING, rules=(), text=text))
     return Answer.UNKNOWN
 
 
-def _is_free(proof: _Proof, own: Rules, roles: Sequence[Rules]) -> bool:
-    """Whether there are no peers, one for each action and role, that keep their own rules and block all its actions.
-
-    INVARIANT: every role has an action in each state, so that a peer which blocks nothing is no contradiction.
-    """
-    agents = (own, *(role for _ in own.actions for role in roles))
-    numbers = range(1, len(agents))
-
-    def say(place: Place) -> list[list[Expr]]:
-        """The violations of the agent's own rules; of each peer's own; of those between the agent and each peer."""
-        own_rules = [of_one(role, agent, place) for agent, role in enumerate(agents)]
-        shared = [of_pair(proof.joints, agents, 0, peer, place) for peer in numbers]
-        counted = [counted_of(proof.joints, agents, 0, peer, place) for peer in numbers]
-        said = [[_violation(placed) for placed in one] for one in (*own_rules, *shared)]
-        for peer, done in zip(numbers, counted, strict=True):
-            said[len(agents) + peer - 1] += done
-        return said
-
-    layout = laid_out(agents, say, numbers)
-    rules: Rules = RuleSet(layout.state, own.action)
-    atoms: list[list[int]] = []
-    for violations in layout.said:
-        start = sum(map(len, atoms))
-        for number, violation in enumerate(violations, start):
-            rules.add(kind="forbid", name=f"r{number:06}", expression=violation)
-        atoms.append(list(range(start, start + len(violations))))
-    kept = [(Atom(rule=rule, is_broken=False),) for peer in numbers for rule in atoms[peer]]
-    blocked = [
-        tuple(
-            Atom(rule=rule, action=rules.codes_of(action))
-            for group in (atoms[0], *(atoms[len(agents) + place * len(roles) + n] for n in range(len(roles))))
-            for rule in group
-        )
-        for place, action in enumerate(own.actions)
-    ]
-    return proof.find(rules, [*kept, *blocked]) is False
+def _beside_silent(proof: Proof, roles: Mapping[str, Rules]) -> Answer:
+    """Whether agents have an action beside peers of which nothing is known."""
+    answers = set()
+    for name, role in roles.items():
+        asked = blockade(proof, role, list(roles.values()), is_compliant=False)
+        answers.add(_told(asked.found))
+        if asked.found is None:
+            text = f"not known whether {name} always has an action that no peer can break"
+            proof.findings.append(Finding(sort=Sort.STUCK, level=Level.UNKNOWN, rules=(), text=text))
+        elif isinstance(asked.found, tuple) and not proof.errors:
+            text = f"{name} has no action here that silent peers could not break, so it does its safe stop beside them"
+            state = tuple(one for one in _named(asked.state, asked.found) if one[0].startswith("agent_1_"))
+            proof.findings.append(Finding(sort=Sort.STUCK, level=Level.WARNING, rules=(), text=text, state=state))
+    return next((one for one in (Answer.NO, Answer.UNKNOWN) if one in answers), Answer.YES)

@@ -55,11 +55,11 @@ class World:
         agents = list(zip(states, acts, strict=False))
         return (
             not any(broken(*agent) for agent in agents for broken in self.may)
-            and all(self._is_pair_good(one, other) for one, other in itertools.permutations(agents, 2))
+            and all(self.is_pair_good(one, other) for one, other in itertools.permutations(agents, 2))
             and all(self._is_group_good(states, agents, group) for group in self._groups(states))
         )
 
-    def _is_pair_good(self, one: tuple[Values, str], other: tuple[Values, str]) -> bool:
+    def is_pair_good(self, one: tuple[Values, str], other: tuple[Values, str]) -> bool:
         is_near = self.near(one[0], other[0]) or self.near(other[0], one[0])
         return not is_near or not any(broken(*one, *other) for broken in self.together)
 
