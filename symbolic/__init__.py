@@ -7,6 +7,12 @@ from symbolic.domain import Action, State, actions_of, codes_of, domain_of, fixe
 from symbolic.expression import Expr, ExpressionError
 from symbolic.facts import Facts
 from symbolic.field import UNKNOWN, DomainError, FieldSpec, Interval, Kind, quantise, shortest, widen
+from symbolic.guarding.calling import apart
+from symbolic.guarding.counts import Counts
+from symbolic.guarding.guard import Guard
+from symbolic.guarding.guarded import Attempt, Fault, FaultKind, Feedback, Guarded
+from symbolic.guarding.ladder import Ladder, Mode, Rung
+from symbolic.guarding.rehearsal import Rehearsal, Situation, rehearse, situations
 from symbolic.joining.binding import Bound, Commitment, Joint, in_order
 from symbolic.joining.proof import verify_joint
 from symbolic.joining.report import GroupAnswer, JointReport
@@ -44,6 +50,7 @@ __all__ = [
     "Action",
     "Admitted",
     "Answer",
+    "Attempt",
     "Batch",
     "BatchError",
     "Bound",
@@ -51,15 +58,21 @@ __all__ = [
     "Commitment",
     "Concession",
     "Counterexample",
+    "Counts",
     "Declaration",
     "Difference",
     "DomainError",
     "Expr",
     "ExpressionError",
     "Facts",
+    "Fault",
+    "FaultKind",
+    "Feedback",
     "FieldSpec",
     "Finding",
     "GroupAnswer",
+    "Guard",
+    "Guarded",
     "Heard",
     "Interval",
     "InvariantError",
@@ -68,24 +81,29 @@ __all__ = [
     "JointRules",
     "Keeper",
     "Kind",
+    "Ladder",
     "Level",
     "Line",
     "Margin",
     "Metric",
     "MetricError",
+    "Mode",
     "Next",
     "Outcome",
     "Quota",
     "Refuge",
     "Refusal",
+    "Rehearsal",
     "Relation",
     "Report",
     "Rule",
     "RuleError",
     "RuleKind",
     "RuleSet",
+    "Rung",
     "Shield",
     "ShieldError",
+    "Situation",
     "Sort",
     "State",
     "Transition",
@@ -98,6 +116,7 @@ __all__ = [
     "actions_of",
     "admit",
     "among",
+    "apart",
     "batch",
     "becomes",
     "claimed",
@@ -125,8 +144,10 @@ __all__ = [
     "perceived",
     "phrase",
     "quantise",
+    "rehearse",
     "sentence",
     "shortest",
+    "situations",
     "to_text",
     "truth",
     "verify",

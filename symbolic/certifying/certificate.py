@@ -41,11 +41,16 @@ def verdict_certificate(ruleset: RuleSet[Any, Any], facts: Facts, verdict: Verdi
     is_ours = verdict.ruleset_sha256 == ruleset.sha256 and verdict.facts_sha256 == sha256(text.encode()).hexdigest()
     if verdict.action is None or not is_ours:
         raise CertificateError("expected a verdict of these rules on these facts, got another; check them first")
+    return written(verdict, _text(ruleset, verdict.action), text, prev)
+
+
+def written(verdict: Verdict, action: str, facts: str, prev: str = "") -> str:
+    """The certificate of a verdict from the canonical JSON of its own action and facts; see `verdict_certificate`."""
     # Written by hand, keys in order: this is on the path of every decision.
     broken = ",".join([f'"{violation.rule}"' for violation in verdict.violations])
     open_rules = ",".join([f'"{anchor}"' for anchor in verdict.undecided])
     return (
-        f'{{"action":{_text(ruleset, verdict.action)},"facts":{text},"kind":"verdict",'
+        f'{{"action":{action},"facts":{facts},"kind":"verdict",'
         f'"outcome":"{verdict.outcome.value}","prev":"{prev}","rules":"{verdict.ruleset_sha256}",'
         f'"undecided":[{open_rules}],"version":1,"violated":[{broken}]}}'
     )

@@ -1,0 +1,1 @@
+"""A guard around anyone's agent: always a compliant action or the declared safe stop, within a deadline."""
