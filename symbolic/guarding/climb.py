@@ -71,6 +71,11 @@ class Climb(Generic[A]):
     attempts: list[Attempt[A]] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
 
+    @property
+    def is_quick(self) -> bool:
+        """Whether looking at every action takes no time to speak of: exact facts, and few enough to list."""
+        return self.facts is not None and self.facts.is_exact and bool(self.reader.listed)
+
     def note(self, kind: FaultKind, said: object) -> None:
         """Keep what failed."""
         self.faults.append(Fault(kind, one_line(said)))
@@ -160,9 +165,9 @@ def _checked(here: Climb[A], action: A) -> Generator[Ask[A] | Work, Came | Fault
 
 
 def _feedback(here: Climb[A], attempt: Attempt[A]) -> Feedback[A]:
-    """What to tell the proposer. Which actions are allowed is worked out for exact facts only: there it is quick."""
+    """What to tell the proposer."""
     allowed: tuple[A, ...] | None = None
-    if here.facts is not None and here.facts.is_exact:
+    if here.facts is not None and here.is_quick:
         safe = here.rules.compliant(here.facts)
         allowed = tuple(one for one, is_safe in zip(here.rules.actions, safe, strict=True) if is_safe)
     return Feedback(
@@ -194,7 +199,7 @@ def _nearest(here: Climb[A]) -> Generator[Ask[A] | Work, Came | Fault, A | None]
     assert here.facts is not None, "nothing is searched before the facts were read"
     facts = here.facts
     wanted = next((one.action for one in reversed(here.attempts) if one.action is not None), here.ladder.safe_stop)
-    if facts.is_exact:
+    if here.is_quick:
         try:
             return here.rules.nearest(facts, wanted, here.ladder.metric)
         except Exception as error:  # noqa: BLE001 - the decision: a search that fails has found nothing

@@ -16,6 +16,10 @@ MAX_DETAIL = 300
 """Characters kept of what was proposed, or of what failed."""
 
 
+MAX_SHOWN = 16
+"""Allowed actions that feedback names in its text."""
+
+
 class FaultKind(StrEnum):
     """What went wrong; none of them is approval."""
 
@@ -97,10 +101,12 @@ class Feedback(Generic[A]):
         lines = [self.complaint] if self.complaint else []
         for one in self.violations:
             numbers = ", ".join(f"{name} {value}" for name, value in one.numbers)
-            lines.append(f"{one.rule}: {one.sentence} Now: {numbers}.")
+            margin = f" Broken by: {one.margin.text}." if one.margin is not None else ""
+            lines.append(f"{one.rule}: {one.sentence} Now: {numbers}.{margin}")
         if self.allowed is not None:
-            shown = "; ".join(_shown(action) for action in self.allowed)
-            lines.append(f"Allowed now: {shown or 'none'}.")
+            shown = "; ".join(_shown(action) for action in self.allowed[:MAX_SHOWN])
+            more = f"; and {len(self.allowed) - MAX_SHOWN} more" if len(self.allowed) > MAX_SHOWN else ""
+            lines.append(f"Allowed now: {shown or 'none'}{more}.")
         return "\n".join(lines)
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final, Generic, Never, TypeAlias, TypeVar, cast
 
 from pydantic import ValidationError
 
-from symbolic.domain import Action, Domain, State, codes_of, domain_of
+from symbolic.domain import Action, Domain, State, action_of, codes_of, domain_of, is_wide
 from symbolic.facts import Facts, written
 from symbolic.field import MAX_TEXTS, DomainError, FieldSpec, show_value
 from symbolic.reading.compiled import Codes
@@ -42,8 +42,9 @@ class Reader(Generic[S, A]):
         self._state, self._action = rules.state, rules.action
         self.states, self._actions = _Codes(domain_of(rules.state)), _Codes(domain_of(rules.action))
         self.compiled = rules.compiled
-        self.listed = {rules.codes_of(one): one for one in rules.actions}
-        """The actions of the list by their codes."""
+        listed = () if is_wide(rules.action) else rules.actions
+        self.listed = {rules.codes_of(one): one for one in listed}
+        """The actions of the list by their codes; none where they are too many to list."""
 
     def facts(self, given: Given) -> Facts:
         """What is perceived.
@@ -82,7 +83,7 @@ class Reader(Generic[S, A]):
             plain = decoded(given, MAX_PROPOSAL) if isinstance(given, str | bytes) else given
             codes = self._actions.quick(plain) or self._actions.exact(plain)
         listed = self.listed.get(codes)
-        return self._built(codes) if listed is None else listed
+        return action_of(self._action, codes) if listed is None else listed
 
     def quick(self, given: object) -> Codes | None:
         """Codes of an action that is plain JSON text; None of anything else, right or wrong."""
@@ -93,12 +94,6 @@ class Reader(Generic[S, A]):
         except (ValueError, StopIteration, RecursionError):
             return None
         return self._actions.quick(plain) if end == len(given) else None
-
-    def _built(self, codes: Codes) -> A:
-        fields = domain_of(self._action).fields
-        return self._action.model_validate(
-            {field.name: field.decode(code) for field, code in zip(fields, codes, strict=True)}
-        )
 
 
 class _Codes:

@@ -95,7 +95,9 @@ def test_violating_proposal_is_asked_again_with_sentence_numbers_and_what_is_all
     first, second = propose.heard
     assert first is None
     assert second.allowed == tuple(one for one in ACTIONS if one.mode == "off" and not one.hold)
-    assert second.text.splitlines()[0] == ("R1: Forbidden when level > 0 and mode is fast. Now: level 0.5, mode fast.")
+    assert second.text.splitlines()[0] == (
+        "R1: Forbidden when level > 0 and mode is fast. Now: level 0.5, mode fast. Broken by: level > 0 by 0.5."
+    )
     assert second.text.splitlines()[1].startswith("Allowed now: valve -0.5, mode off, hold False; ")
 
 
