@@ -118,7 +118,7 @@ def measure(name: str, rules: RuleSet[Any, Any], questions: int) -> str:
             None if found is None else codes_of(found), other)]  # fmt: skip
         agreed += distances[0] == distances[1]
     ratio = statistics.median(times["asked"]) / statistics.median(times["ours"])
-    row = [shown(times["ours"]), shown(times["asked"]), shown(times["made"]), f"{ratio:.0f}"]
+    row = [shown(times["ours"]), shown(times["asked"]), shown(times["made"]), f"{ratio:.2g}"]
     return f"| {name} | {num_actions(rules.action)} | {' | '.join(row)} | {agreed} of {questions} |"
 
 
