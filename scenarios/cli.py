@@ -9,12 +9,12 @@ import argparse
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Never
 
 from scenarios.commands import (
     anchors,
+    audit,
     bounds,
     dial_curve,
     plot,
@@ -36,7 +36,22 @@ if TYPE_CHECKING:  # commands import what they need when they run: `localist tra
     from scenarios.report.summary import Summary
 
 
-COMMANDS = (train, rules, probe, plot, thresholds, profile, tune, dial_curve, bounds, study, verify, recompute, anchors)
+COMMANDS = (
+    audit,
+    train,
+    rules,
+    probe,
+    plot,
+    thresholds,
+    profile,
+    tune,
+    dial_curve,
+    bounds,
+    study,
+    verify,
+    recompute,
+    anchors,
+)
 """What studies or makes a core; see `scenarios/commands`."""
 
 
@@ -114,10 +129,6 @@ def parser() -> argparse.ArgumentParser:
     replay = commands.add_parser("replay", help="run a recorded run again without its model and compare")
     _recorded_run(replay)
     replay.set_defaults(command=_replay)
-
-    audit = commands.add_parser("audit", help="recheck the hash chains of a recorded run")
-    _recorded_run(audit)
-    audit.set_defaults(command=_audit)
 
     for command in COMMANDS:
         command.add(commands)
@@ -250,26 +261,3 @@ def _replay(arguments: argparse.Namespace) -> Exit:
     else:
         print("equal: every record, hash by hash" if divergence is None else f"differs: {divergence}")
     return Exit.PASS if divergence is None else Exit.FAILED
-
-
-def _audit(arguments: argparse.Namespace) -> Exit:
-    from agents.recording.audit import audit_run, audit_trace
-    from agents.recording.verdicts import audit_verdicts
-
-    audit = audit_run(arguments.run) if arguments.run.is_dir() else audit_trace(arguments.run)
-    verdicts = audit_verdicts(arguments.run) if audit.is_intact and arguments.run.is_dir() else None
-    if verdicts is not None:
-        audit = replace(audit, findings=verdicts.findings)
-    counts = {} if verdicts is None else {"confirmed": verdicts.num_confirmed, "open": verdicts.num_open}
-    if arguments.json:
-        print_json({"is_intact": audit.is_intact, **asdict(audit), "verdicts": counts or None})
-    else:
-        for finding in audit.findings:
-            print(f"{finding.owner}, record {finding.index}: {finding.problem}: {finding.detail}")
-        state = "intact" if audit.is_intact else f"{len(audit.findings)} findings"
-        print(f"{state}: {audit.num_records} records, {audit.num_decisions} decisions, {audit.status}")
-        print(f"verdicts: {', '.join(f'{count} {name}' for name, count in counts.items()) or 'not checked again'}")
-        print(f"sha256 of the trace: {audit.trace_sha256}")
-    if not audit.is_intact:
-        return Exit.FAILED
-    return Exit.INCONCLUSIVE if verdicts is not None and verdicts.num_open else Exit.PASS

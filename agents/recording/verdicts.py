@@ -31,6 +31,21 @@ class VerdictAudit:
     """Verdicts that are wrong, and rules that are not what their hash says."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedVerdict:
+    """A verdict with what it was given on."""
+
+    owner: str
+    """Whose chain it stands in."""
+    index: int
+    """Index of the decision in that chain."""
+    verdict: VerdictRecord
+    facts: Observation | None
+    """None where the record has no facts with the verdict's hash."""
+    action: dict[str, Scalar] | None
+    """Fields of the action; None where no role of the run has it."""
+
+
 def audit_verdicts(run: Path) -> VerdictAudit:
     """Recheck the verdict of every attempt and every executed action.
 
@@ -38,25 +53,28 @@ def audit_verdicts(run: Path) -> VerdictAudit:
         TraceError: no trace of this version there.
     """
     trace = Trace.read(run)
-    actions = {role.ruleset_sha256: role.actions for role in trace.header.roles.values()}
-    actions |= {bound.ruleset_sha256: _role(trace, agent).actions for agent, bound in _bound(trace)}
     joint = {card.sha256 for card in trace.header.joint}
-    rules, findings = _rules(run, actions.keys(), joint)
+    rules, findings = _rules(run, _actions(trace).keys(), joint)
     num_confirmed = num_open = 0
-    for owner, index, verdict, facts in _verdicts(trace):
-        known = rules.get(verdict.ruleset_sha256)
-        action = actions.get(verdict.ruleset_sha256, {}).get(verdict.action)
-        if known is None or action is None or facts is None or facts.facts_sha256 != verdict.facts_sha256:
+    for one in recorded_verdicts(trace):
+        known = rules.get(one.verdict.ruleset_sha256)
+        if known is None or one.action is None or one.facts is None:
             num_open += 1
             continue
         try:
-            check(_certificate(verdict, facts, action), known)
+            check(_certificate(one.verdict, one.facts, one.action), known)
             num_confirmed += 1
         except OpenError:
             num_open += 1
         except RefusedError as error:
-            findings.append(Finding(problem="verdict-mismatch", owner=owner, index=index, detail=str(error)))
+            findings.append(Finding(problem="verdict-mismatch", owner=one.owner, index=one.index, detail=str(error)))
     return VerdictAudit(num_confirmed=num_confirmed, num_open=num_open, findings=tuple(findings))
+
+
+def _actions(trace: Trace) -> dict[str, dict[str, dict[str, Scalar]]]:
+    """Rule set -> label -> fields of the action."""
+    actions = {role.ruleset_sha256: role.actions for role in trace.header.roles.values()}
+    return actions | {bound.ruleset_sha256: _role(trace, agent).actions for agent, bound in _bound(trace)}
 
 
 def _bound(trace: Trace) -> Iterator[tuple[str, BoundRules]]:
@@ -89,8 +107,9 @@ def _rules(run: Path, names: Iterable[str], joint: Collection[str]) -> tuple[dic
     return found, findings
 
 
-def _verdicts(trace: Trace) -> Iterator[tuple[str, int, VerdictRecord, Observation | None]]:
-    """Owner, index, verdict and the facts it was given on; the verdict of an executed proposal once."""
+def recorded_verdicts(trace: Trace) -> Iterator[RecordedVerdict]:
+    """Every verdict of a trace; that of an executed proposal once."""
+    actions = _actions(trace)
     observations = {
         (record.agent, record.seq): record.event for record in trace.records if isinstance(record.event, Observation)
     }
@@ -103,7 +122,14 @@ def _verdicts(trace: Trace) -> Iterator[tuple[str, int, VerdictRecord, Observati
         if record.event.verdict not in said[-1:]:
             said.append(record.event.verdict)
         for verdict in said:
-            yield record.agent, record.seq, verdict, facts
+            is_on_them = facts is not None and facts.facts_sha256 == verdict.facts_sha256
+            yield RecordedVerdict(
+                owner=record.agent,
+                index=record.seq,
+                verdict=verdict,
+                facts=facts if is_on_them else None,
+                action=actions.get(verdict.ruleset_sha256, {}).get(verdict.action),
+            )
 
 
 def _certificate(verdict: VerdictRecord, facts: Observation, action: dict[str, Scalar]) -> str:
