@@ -155,10 +155,11 @@ def is_users(error: Exception) -> bool:
     from localist_core.errors import CoreError
     from scenarios.scenario import ScenarioError
     from scenarios.setting import SettingError
-    from symbolic import DomainError, RuleError
+    from symbolic import DomainError, RuleError, StoreError
 
-    ours = ConfigError, SettingError, RecordingError, CoreError, ScenarioError, DomainError, RuleError, MessagingError
-    return isinstance(error, ours)
+    ours = ConfigError, SettingError, RecordingError, CoreError, ScenarioError, MessagingError
+    theirs = DomainError, RuleError, StoreError
+    return isinstance(error, ours + theirs)
 
 
 def _complain(line: str, code: Exit = Exit.USAGE) -> Exit:

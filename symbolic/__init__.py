@@ -33,7 +33,10 @@ from symbolic.reading.reference import MAYBE, NO, YES, Truth, numbers, truth, vi
 from symbolic.reading.sentence import phrase, sentence
 from symbolic.reloading.diff import diff
 from symbolic.reloading.difference import Difference, Relation
+from symbolic.reloading.journal import StoreError
+from symbolic.reloading.judging import Judgement, Rejection
 from symbolic.reloading.loading import load_rules
+from symbolic.reloading.store import ReloadError, RuleStore
 from symbolic.rules import Rule, RuleSet
 from symbolic.terms import absolute, among, fields, implies, ite, maximum, minimum, negate
 from symbolic.verdict import Outcome, Verdict, Violation
@@ -79,6 +82,7 @@ __all__ = [
     "Joint",
     "JointReport",
     "JointRules",
+    "Judgement",
     "Keeper",
     "Kind",
     "Ladder",
@@ -94,18 +98,22 @@ __all__ = [
     "Refuge",
     "Refusal",
     "Rehearsal",
+    "Rejection",
     "Relation",
+    "ReloadError",
     "Report",
     "Rule",
     "RuleError",
     "RuleKind",
     "RuleSet",
+    "RuleStore",
     "Rung",
     "Shield",
     "ShieldError",
     "Situation",
     "Sort",
     "State",
+    "StoreError",
     "Transition",
     "TransitionError",
     "Trust",

@@ -399,9 +399,12 @@ class RuleSet(Generic[S, A]):
             version, schemas, entries = record["version"], (record["state"], record["action"]), record["rules"]
         except (ValueError, KeyError, TypeError, RecursionError):
             raise RuleError("expected a rule set as JSON, got other text; give the text of to_json") from None
-        if version != 1 or schemas != (_schema(state), _schema(action)):
+        if version != 1:
+            raise RuleError(f"expected a rule set of version 1, got version `{version!r:.20}`; use its own version")
+        if schemas != (_schema(state), _schema(action)):
             raise RuleError(
-                f"expected version 1 over the given types, got version `{version}`; load it with its own types"
+                f"expected rules over `{state.__name__}` and `{action.__name__}` as declared here, "
+                "got other declarations; load it with its own types"
             )
         rules = cls(state, action)
         for entry in entries:

@@ -1,22 +1,26 @@
-"""`localist rules`: rules files in their canonical layout, and what a change of rules does."""
+"""`localist rules`: rules files in their canonical layout, what a change of rules does, and stores of versions."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from scenarios.commands import rule_store
 from scenarios.commands.arguments import Exit, json_argument, print_json
+from scenarios.commands.rule_files import FORMS, rule_sets, text_of
 from scenarios.config import ConfigError
 
 if TYPE_CHECKING:
     from scenarios.commands.arguments import Commands
-    from symbolic import Difference, RuleSet
+    from symbolic import Difference
 
 
 def add(commands: Commands) -> None:
     """Declare the commands."""
-    rules = commands.add_parser("rules", help="rules files: fmt, diff")
+    rules = commands.add_parser(
+        "rules", help="rules files and stores: fmt, diff, propose, activate, rollback, versions"
+    )
     actions = rules.add_subparsers(required=True, metavar="ACTION", parser_class=type(rules))
     fmt = actions.add_parser("fmt", help="bring rules files that declare their types into the canonical layout")
     fmt.add_argument("files", nargs="+", type=Path, metavar="FILE", help="rules files, by custom named *.rules")
@@ -26,10 +30,10 @@ def add(commands: Commands) -> None:
         "diff", help="what a change allows and forbids: stricter, looser, equal or incomparable, by proof"
     )
     for name, help_ in (("old", "the rules in use"), ("new", "the rules to be")):
-        sorts = "shipped scenario, scenario file, rules file (*.rules) or canonical JSON (*.json)"
-        diff.add_argument(name, metavar=name.upper(), help=f"{help_}: {sorts}")
+        diff.add_argument(name, metavar=name.upper(), help=f"{help_}: {FORMS}")
     json_argument(diff)
     diff.set_defaults(command=_diff)
+    rule_store.add(actions)
 
 
 def _fmt(arguments: argparse.Namespace) -> Exit:
@@ -55,7 +59,7 @@ def _diff(arguments: argparse.Namespace) -> Exit:
     if old.keys() != new.keys():
         roles = [", ".join(f"`{role}`" for role in one) for one in (old, new)]
         raise ConfigError(f"expected rules of the same roles, got {roles[0]} and {roles[1]}; compare like with like")
-    found = {role: diff(old[role], new[role]) for role in old}
+    found = {role: diff(old[role][0], new[role][0]) for role in old}
     if arguments.json:
         print_json({"roles": {role: one.record() for role, one in found.items()}})
     else:
@@ -69,28 +73,3 @@ def verdict_of(found: list[Difference]) -> Exit:
     if relations - {"equal", "unknown"}:
         return Exit.FAILED
     return Exit.INCONCLUSIVE if "unknown" in relations else Exit.PASS
-
-
-def rule_sets(name: str) -> dict[str, RuleSet[Any, Any]]:
-    """The rule sets of a scenario by role; or that of a rules file, or of canonical JSON, under the file's name."""
-    from scenarios.scenario import load
-    from symbolic import load_rules, parse
-
-    path = Path(name)
-    if path.suffix == ".rules":
-        return {path.stem: parse(text_of(path), place=path.name)}
-    if path.suffix == ".json":
-        return {path.stem: load_rules(text_of(path))}
-    return {role: one.rules for role, one in sorted(load(name).roles.items())}
-
-
-def text_of(path: Path) -> str:
-    """The text of a rules file.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"expected a rules file at `{path}`, got {type(error).__name__}; correct the path") from error

@@ -9,7 +9,7 @@ import pytest
 
 from scenarios.cli import main
 from scenarios.corridor.rules import rules
-from symbolic import to_text
+from symbolic import parse, to_text
 
 
 @pytest.fixture
@@ -51,3 +51,53 @@ def test_what_cannot_be_read_is_one_line_and_exit_code_2(
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+def store_of(files: Path, *arguments: str) -> int:
+    action, *rest = arguments
+    return main(["rules", action, str(files / "store"), *rest])
+
+
+def test_a_store_by_hand_is_made_changed_and_rolled_back(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old, new = rules.sha256, parse((files / "new.rules").read_text(encoding="utf-8")).sha256
+    assert store_of(files, "propose", "corridor", "--by", "ada") == 0
+    assert store_of(files, "propose", str(files / "new.rules"), "--activate") == 0
+    assert f"accepted and live: {new[:16]}" in capsys.readouterr().out
+    assert store_of(files, "rollback") == 0
+    assert capsys.readouterr().out == f"live: {old[:16]}, before: {new[:16]}\n"
+    assert store_of(files, "activate", new[:12]) == 1
+    assert "propose it again" in capsys.readouterr().out
+    assert store_of(files, "versions", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["live"] == old
+    happenings = [(entry["happening"], entry["sha256"]) for entry in told["entries"]]
+    assert happenings == [("created", old), ("accepted", new), ("activated", new), ("rolled-back", old)]
+    assert told["entries"][0]["by"] == "ada"
+
+
+def test_rules_that_are_not_total_make_no_store_and_change_none(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (files / "old.rules").read_text(encoding="utf-8").replace("crossing_in == 0 and", "")
+    (files / "gap.rules").write_text(text, encoding="utf-8")
+    assert store_of(files, "propose", str(files / "gap.rules")) == 1
+    assert not (files / "store").exists()
+    assert store_of(files, "propose", "corridor") == 0
+    capsys.readouterr()
+    assert store_of(files, "propose", str(files / "gap.rules"), "--json") == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["live"], told["rejection"]["cause"]) == (rules.sha256, "refuted")
+    assert store_of(files, "versions") == 0
+
+
+@pytest.mark.parametrize("arguments", [("versions",), ("rollback",), ("activate", "12345678")])
+def test_a_store_that_is_not_there_or_damaged_is_one_line_and_exit_code_2(
+    files: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    assert store_of(files, *arguments) == 2
+    assert store_of(files, "propose", "corridor") == 0
+    journal = files / "store" / "journal.jsonl"
+    journal.write_bytes(journal.read_bytes().replace(b"created", b"CREATED"))
+    capsys.readouterr()
+    assert store_of(files, *arguments) == 2
+    assert capsys.readouterr().err.count("\n") == 1
