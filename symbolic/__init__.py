@@ -23,8 +23,10 @@ from symbolic.mending.metric import Metric, MetricError
 from symbolic.mending.repair import distance, nearest
 from symbolic.mending.shield import Shield, ShieldError
 from symbolic.mending.transition import ANY, Next, Transition, TransitionError, becomes
+from symbolic.neighbours import many
 from symbolic.proving.report import Answer, Finding, Level, Report, Sort, Trust
 from symbolic.proving.verify import verify
+from symbolic.quantifiers import all_of, any_of, count_of, known, value_of
 from symbolic.reading.batch import Batch, BatchError, batch
 from symbolic.reading.counterexample import Counterexample
 from symbolic.reading.grounding import Line, ground, lines
@@ -123,13 +125,16 @@ __all__ = [
     "absolute",
     "actions_of",
     "admit",
+    "all_of",
     "among",
+    "any_of",
     "apart",
     "batch",
     "becomes",
     "claimed",
     "codes_of",
     "concede",
+    "count_of",
     "diff",
     "distance",
     "domain_of",
@@ -140,9 +145,11 @@ __all__ = [
     "implies",
     "in_order",
     "ite",
+    "known",
     "largest",
     "lines",
     "load_rules",
+    "many",
     "maximum",
     "minimum",
     "nearest",
@@ -158,6 +165,7 @@ __all__ = [
     "situations",
     "to_text",
     "truth",
+    "value_of",
     "verify",
     "verify_joint",
     "violated",

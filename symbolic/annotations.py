@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import math
+import types
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any, ForwardRef, Literal, get_args, get_origin
+from typing import Any, Final, ForwardRef, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
 from symbolic.claiming.claim import KEY, Claimed
 from symbolic.field import MAX_CODE, DomainError, FieldSpec, Kind, show_value
 
+KNOWN: Final = "_known"
+"""Ends the name of the flag that says whether an optional field is known."""
+
 
 def read_field(place: str, name: str, index: int, info: FieldInfo) -> FieldSpec:
-    """The field of an annotation; `place` is what errors call it."""
-    return _read_claim(place, _read_sort(place, name, index, info), info)
+    """The field of an annotation; `place` is what errors call it. The flag of an optional field has the next index."""
+    field = _read_claim(place, _read_sort(place, name, index, info), info)
+    if field.known is not None and field.claim is not None:
+        raise DomainError(
+            f"expected a claim `{place}` without None, got an optional one; what nobody claims is unknown already"
+        )
+    return field
 
 
 def _read_sort(place: str, name: str, index: int, info: FieldInfo) -> FieldSpec:
@@ -24,6 +33,14 @@ def _read_sort(place: str, name: str, index: int, info: FieldInfo) -> FieldSpec:
         raise DomainError(
             f"expected a known type for `{place}`, got {show_value(kind)}; import it above the declaration"
         )
+    if get_origin(kind) in (Union, types.UnionType) and types.NoneType in get_args(kind) and len(get_args(kind)) == 2:
+        kind = next(one for one in get_args(kind) if one is not types.NoneType)
+        flag = FieldSpec(name=name + KNOWN, index=index + 1, kind=Kind.FLAG, low=0, high=1, known_of=name)
+        return replace(_read_kind(place, name, index, info, kind), known=flag)
+    return _read_kind(place, name, index, info, kind)
+
+
+def _read_kind(place: str, name: str, index: int, info: FieldInfo, kind: object) -> FieldSpec:
     if kind is float or kind is int:
         return _read_number(place, name, index, info, is_whole=kind is int)
     if not info.is_required():

@@ -15,6 +15,7 @@ from symbolic.expression import (
     Member,
     Not,
     Number,
+    Quantified,
     Read,
     Same,
     children,
@@ -27,7 +28,7 @@ def to_plain(expr: Expr) -> list[object]:
         case Number():
             return ["number", str(expr.value)]
         case Read():
-            return ["read", expr.owner.value, expr.field.name]
+            return ["read", expr.of or expr.owner.value, expr.field.name]
         case Constant():
             return ["constant", expr.value]
         case Member():
@@ -38,6 +39,8 @@ def to_plain(expr: Expr) -> list[object]:
             return ["same", *map(to_plain, children(expr))]
         case Not():
             return ["not", *map(to_plain, children(expr))]
+        case Quantified():
+            return [expr.op.value, expr.over.name, expr.name, to_plain(expr.body)]
         case Choose():
             return ["choose", *map(to_plain, children(expr))]
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Final, TypeAlias, cast
 
 from symbolic.domain import Action, State
@@ -21,11 +23,14 @@ from symbolic.expression import (
     Not,
     Number,
     Order,
+    Quantifier,
     Read,
     is_number,
     is_truth,
 )
 from symbolic.field import Kind
+from symbolic.neighbours import Neighbours
+from symbolic.quantifiers import bound, quantified
 from symbolic.terms import ChoiceTerm, fields, same
 
 Json: TypeAlias = "list[Json] | str | bool"
@@ -40,8 +45,22 @@ def from_json(text: str, state: type[State], action: type[Action]) -> Expr:
     return from_plain(plain, state, action)
 
 
-def from_plain(plain: object, state: type[State], action: type[Action], depth: int = MAX_DEPTH) -> Expr:
+Named: TypeAlias = Mapping[str, Neighbours]
+"""The collections of the neighbours that quantifiers above have named."""
+
+
+def from_plain(
+    plain: object,
+    state: type[State],
+    action: type[Action],
+    depth: int = MAX_DEPTH,
+    named: Named = MappingProxyType({}),
+) -> Expr:
     """Read nested lists back; every node is checked as if it had been written by hand."""
+
+    def read(part: object) -> Expr:
+        return from_plain(part, state, action, depth - 1, named)
+
     if depth <= 0:
         raise ExpressionError(f"expected at most {MAX_DEPTH} levels, got a deeper expression; split the rule")
     match plain:
@@ -51,12 +70,21 @@ def from_plain(plain: object, state: type[State], action: type[Action], depth: i
             return Constant(value)
         case ["read", "state" | "action" as owner, str(name)]:
             return cast(Read, (fields(state) if owner == "state" else fields(action))[name].expr)
-        case ["member", read, *words]:
-            return _choice(from_plain(read, state, action, depth - 1)).isin(*cast(list[str], words)).expr
+        case ["read", str(one), str(name)] if one in named:
+            return cast(Read, bound(named[one], one)[name].expr)
+        case ["all" | "any" | "count" as op, str(name), str(one), body]:
+            over = state.__domain__.neighbours.get(name)
+            if over is None:
+                raise ExpressionError(f"expected neighbours of `{state.__name__}`, got `{name:.60}`; correct the name")
+            return quantified(
+                Quantifier(op), over, one, from_plain(body, state, action, depth - 1, {**named, one: over})
+            )
+        case ["member", choice, *words]:
+            return _choice(read(choice)).isin(*cast(list[str], words)).expr
         case ["same", left, right]:
-            return same(*(_choice(from_plain(part, state, action, depth - 1)).expr for part in (left, right)))
+            return same(*(_choice(read(part)).expr for part in (left, right)))
         case [str(name), *parts] if parts:
-            return _build(name, tuple(from_plain(part, state, action, depth - 1) for part in parts))
+            return _build(name, tuple(map(read, parts)))
         case _:
             raise ExpressionError(f"expected a node of an expression, got `{plain!r:.60}`; give the text of to_json")
 

@@ -13,17 +13,20 @@ from collections.abc import Iterable, Mapping, Sequence
 import networkx as nx
 
 from symbolic.declaration import Declaration, RuleError, opposite
-from symbolic.expression import Constant, Expr, ExpressionError, Join, Junction, demand_budget
+from symbolic.expression import MAX_NODES, Constant, Expr, ExpressionError, Join, Junction, demand_budget
 from symbolic.reading.compiled import Codes
 from symbolic.reading.residual import residual
 
 
-def flattened(declarations: Iterable[Declaration], actions: Sequence[Codes] | None) -> dict[str, Expr]:
+def flattened(
+    declarations: Iterable[Declaration], actions: Sequence[Codes] | None, *, most: int = MAX_NODES
+) -> dict[str, Expr]:
     """For each forbid and require, by name, its expression with all exceptions in it.
 
     Args:
         declarations: all rules of a set, with different names.
         actions: codes of the actions of the list; None where they are too many to list, so that only permits defeat.
+        most: nodes of one condition.
 
     Raises:
         RuleError: a name that is no rule or no permit, an exception that ranks no higher than its rule, an override of
@@ -46,7 +49,7 @@ def flattened(declarations: Iterable[Declaration], actions: Sequence[Codes] | No
             flat[name] = _any([own.expression, *exceptions])
     for name, expr in flat.items():
         try:
-            demand_budget(expr)
+            demand_budget(expr, most)
         except ExpressionError as error:
             raise RuleError(f"rule `{name}` with its exceptions: {error}") from None
     return flat

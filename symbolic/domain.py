@@ -7,13 +7,14 @@ import json
 import math
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Final, Self, TypeAlias, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from symbolic.annotations import read_field
-from symbolic.field import MAX_TEXTS, Code, DomainError, FieldSpec, shown_list
+from symbolic.field import MAX_TEXTS, UNKNOWN, Code, DomainError, FieldSpec, show_value, shown_list
+from symbolic.neighbours import Neighbours, is_many, names_of, neighbour_type, read_neighbours
 
 MAX_ACTIONS: Final = 4096
 """The actions of a type with more values are never listed (`is_wide`): they are checked and repaired, no more."""
@@ -50,18 +51,86 @@ class Domain:
     writers: tuple[Writer, ...]
     """What `Facts.to_json` needs, in order of names."""
 
+    neighbours: Mapping[str, Neighbours] = field(default_factory=dict)
+    """Collections by name; their fields are among `fields`."""
+    is_plain: bool = True
+    """Whether it declares nothing but its fields: nothing optional, no neighbours."""
+
     def field(self, name: str) -> FieldSpec:
         """The field of that name; an undeclared name is a `DomainError`."""
         found = self.by_name.get(name)
         if found is None:
             raise DomainError(
-                f"expected a field of `{self.name}` ({shown_list(tuple(self.by_name))}), got `{name}`; correct the name"
+                f"expected a field of `{self.name}` ({shown_list(self.names)}), got `{name}`; correct the name"
             )
         return found
 
+    @property
+    def declared(self) -> tuple[FieldSpec | Neighbours, ...]:
+        """Fields and collections as they were declared, in order."""
+        own = [one for one in self.fields if not one.known_of and one.present is None]
+        places = [(one.index, one) for one in own] + [(m.slots[0].present.index, m) for m in self.neighbours.values()]
+        return tuple(one for _, one in sorted(places, key=lambda pair: pair[0]))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of what was declared, in order."""
+        return tuple(one.name for one in self.declared)
+
     def codes(self, values: Mapping[str, object]) -> tuple[int, ...]:
-        """Codes of a full set of values by name, each validated."""
-        return tuple([field.encode(values[field.name]) for field in self.fields])
+        """Codes of a full set of values by name, each validated; an unknown one is a `DomainError`."""
+        codes = self.known_codes(values)
+        for one, code in zip(self.fields, codes, strict=True):
+            if code is None:
+                raise DomainError(f"expected a known `{one.name}`, got none; build facts of the state instead")
+        return cast("tuple[int, ...]", codes)
+
+    def known_codes(self, values: Mapping[str, object]) -> tuple[int | None, ...]:
+        """The same of the values of a state, where an optional field may be None: its code is None too."""
+        if self.is_plain:
+            return tuple([one.encode(values[one.name]) for one in self.fields])
+        flat = self.spread({name: self._opened(name, value) for name, value in values.items()})
+        return tuple(
+            [None if flat[one.name] is UNKNOWN and one.known else one.encode(flat[one.name]) for one in self.fields]
+        )
+
+    def _opened(self, name: str, value: object) -> object:
+        is_unknown = value is None and name in self.by_name and self.by_name[name].known is not None
+        return UNKNOWN if is_unknown else value
+
+    def spread(self, given: Mapping[str, object]) -> dict[str, object]:
+        """Values as declared, by the names of all fields: neighbours in their slots, flags of what is known."""
+        flat: dict[str, object] = {}
+        for name, value in given.items():
+            flat |= self._slots(self.neighbours[name], value) if name in self.neighbours else {name: value}
+        for one in self.fields:
+            if one.known is not None and one.name in flat:
+                flat.setdefault(one.known.name, flat[one.name] is not UNKNOWN)
+        return flat
+
+    def _slots(self, many: Neighbours, given: object) -> dict[str, object]:
+        if given is UNKNOWN:
+            return many.spread([None] * len(many.slots))
+        if not isinstance(given, (list, tuple)) or len(given) > len(many.slots):
+            raise DomainError(
+                f"expected at most {len(many.slots)} neighbours in `{many.name}`, got {show_value(given)}; "
+                "give a list of those that matter"
+            )
+        return many.spread([None if one is UNKNOWN else _values(many, one) for one in given])
+
+    def gathered(self, flat: Mapping[str, object]) -> dict[str, object]:
+        """The opposite of `spread`: values as declared, None for what is unknown."""
+        values: dict[str, object] = {}
+        for one in self.declared:
+            if isinstance(one, FieldSpec):
+                values[one.name] = None if flat[one.name] is UNKNOWN else flat[one.name]
+                continue
+            there = [slot for slot in one.slots if flat[slot.present.name] is True]
+            bare = names_of(one.schema)
+            own = [dict(zip(bare, (flat[f.name] for f in slot.fields), strict=True)) for slot in there]
+            of = cast("type[State]", one.schema)
+            values[one.name] = tuple(of.model_validate(of.__domain__.gathered(each)) for each in own)
+        return values
 
     def record(self) -> list[list[object]]:
         """The declaration as plain lists, for canonical JSON."""
@@ -70,6 +139,16 @@ class Domain:
             + ([] if f.claim is None else [f.claim.record()])
             for f in self.fields
         ]
+
+    def extras(self) -> dict[str, object]:
+        """What canonical JSON says besides: which fields are optional, and which are those of neighbours."""
+        optional = [one.name for one in self.fields if one.known is not None and one.present is None]
+        neighbours = [
+            [many.name, len(many.slots), {"fields": of.record(), "name": of.name, **of.extras()}]
+            for many in self.neighbours.values()
+            for of in [cast("type[State]", many.schema).__domain__]
+        ]
+        return ({"optional": optional} if optional else {}) | ({"neighbours": neighbours} if neighbours else {})
 
 
 def fixed(*, ge: float, le: float, step: float) -> float:
@@ -98,7 +177,7 @@ class State(BaseModel):
 
     @model_validator(mode="after")
     def _demand_grid(self) -> Self:
-        self.__domain__.codes(self.__dict__)
+        self.__domain__.known_codes(self.__dict__)
         return self
 
 
@@ -171,11 +250,59 @@ def action_of(schema: type[A], codes: tuple[int, ...]) -> A:
     return schema.model_validate({one.name: one.decode(code) for one, code in zip(fields, codes, strict=True)})
 
 
+def _values(many: Neighbours, given: object) -> dict[str, object]:
+    """All values of one neighbour by name, from a state, facts or a mapping."""
+    of = cast("type[State]", many.schema).__domain__
+    if type(given) is many.schema:
+        given = {name: of._opened(name, value) for name, value in given.__dict__.items()}
+    if not isinstance(given, Mapping):
+        raise DomainError(f"expected `{of.name}` in `{many.name}`, got {show_value(given)}; give its own state type")
+    for name in given:
+        of.field(name)
+    flat = of.spread(given)
+    missing = [name for name in of.by_name if name not in flat]
+    if missing:
+        raise DomainError(
+            f"expected a fact for `{missing[0]}` of each of `{many.name}`, got none; give UNKNOWN for what is not known"
+        )
+    return flat
+
+
 def _read_domain(schema: type[BaseModel]) -> Domain:
-    fields = tuple(
-        read_field(f"{schema.__name__}.{name}", name, index, info)
-        for index, (name, info) in enumerate(schema.model_fields.items())
-    )
-    by_name = {field.name: field for field in fields}
+    fields: list[FieldSpec] = []
+    neighbours: dict[str, Neighbours] = {}
+    for name, info in schema.model_fields.items():
+        place = f"{schema.__name__}.{name}"
+        if is_many(info):
+            of = neighbour_type(info)
+            if not (isinstance(of, type) and issubclass(of, State)):
+                raise DomainError(
+                    f"expected `{place}` to be a tuple of one state type of any length, got "
+                    f"{show_value(info.annotation)}; declare it as `tuple[Other, ...]` with many()"
+                )
+            neighbours[name] = read_neighbours(place, name, len(fields), info, of, of.__domain__.fields)
+            fields += neighbours[name].fields
+        else:
+            one = read_field(place, name, len(fields), info)
+            fields += [one] if one.known is None else [one, one.known]
+    is_plain = not neighbours and all(one.known is None for one in fields)
+    if not is_plain and issubclass(schema, Action):
+        raise DomainError(
+            f"expected every field of the action `{schema.__name__}` to be known, got one that may not be; "
+            "declare what is done without None and without neighbours"
+        )
+    by_name = {one.name: one for one in fields}
+    if len(by_name) != len(fields):
+        raise DomainError(
+            f"expected different names in `{schema.__name__}`, got one twice among {shown_list(tuple(by_name))}; "
+            "leave names that end in `_known` or begin like a neighbour's slot to the type"
+        )
     writers = tuple(_writer(by_name[name]) for name in sorted(by_name))
-    return Domain(schema.__name__, fields, types.MappingProxyType(by_name), writers)
+    return Domain(
+        schema.__name__,
+        tuple(fields),
+        types.MappingProxyType(by_name),
+        writers,
+        types.MappingProxyType(neighbours),
+        is_plain,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -9,12 +10,16 @@ from fractions import Fraction
 from typing import Final, TypeAlias, cast
 
 from symbolic.field import FieldSpec, Kind
+from symbolic.neighbours import Neighbours
 
 MAX_NODES: Final = 512
 """A larger tree is refused when its rule is declared."""
 
 MAX_DEPTH: Final = 48
 """A deeper tree is refused when its rule is declared."""
+
+MAX_NESTING: Final = 2
+"""Quantifiers within each other, this one counted."""
 
 
 class ExpressionError(ValueError):
@@ -66,6 +71,14 @@ class Junction(StrEnum):
     IFF = "iff"
 
 
+class Quantifier(StrEnum):
+    """What is said of the neighbours who are there: a truth of all, of one at least, or how many (a number)."""
+
+    ALL = "all"
+    ANY = "any"
+    COUNT = "count"
+
+
 @dataclass(frozen=True, slots=True)
 class Number:
     """An exact constant."""
@@ -79,6 +92,8 @@ class Read:
 
     owner: Owner
     field: FieldSpec
+    of: str = dataclasses.field(default="", repr=False)
+    """The name that a quantifier gave to the neighbour whose field it is; empty for fields of state and action."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +161,18 @@ class Join:
     args: tuple[Expr, ...]
 
 
-Expr: TypeAlias = Number | Read | Compute | Choose | Compare | Member | Same | Constant | Not | Join
+@dataclass(frozen=True, slots=True)
+class Quantified:
+    """A condition of all, some or a number of neighbours. No part of the plain tree: see `unrolling.py`."""
+
+    op: Quantifier
+    over: Neighbours
+    name: str
+    """What the condition calls the neighbour."""
+    body: Expr
+
+
+Expr: TypeAlias = Number | Read | Compute | Choose | Compare | Member | Same | Constant | Not | Join | Quantified
 
 
 def children(expr: Expr) -> tuple[Expr, ...]:
@@ -162,6 +188,8 @@ def children(expr: Expr) -> tuple[Expr, ...]:
             return (expr.arg,)
         case Member():
             return (expr.read,)
+        case Quantified():
+            return (expr.body,)
         case _:
             return ()
 
@@ -181,6 +209,8 @@ def rebuilt(expr: Expr, parts: Sequence[Expr]) -> Expr:
             return Not(*parts)
         case Member():
             return Member(cast(Read, parts[0]), expr.codes)
+        case Quantified():
+            return replace(expr, body=parts[0])
         case _:
             return expr
 
@@ -216,7 +246,7 @@ def is_truth(expr: Expr) -> bool:
     match expr:
         case Read():
             return expr.field.kind is Kind.FLAG
-        case Number() | Compute() | Choose():
+        case Number() | Compute() | Choose() | Quantified(Quantifier.COUNT):
             return False
         case _:
             return True
@@ -224,16 +254,22 @@ def is_truth(expr: Expr) -> bool:
 
 def is_number(expr: Expr) -> bool:
     """True for expressions that are numbers."""
-    return isinstance(expr, Number | Compute | Choose) or (isinstance(expr, Read) and expr.field.kind is Kind.NUMBER)
+    match expr:
+        case Read():
+            return expr.field.kind is Kind.NUMBER
+        case Number() | Compute() | Choose() | Quantified(Quantifier.COUNT):
+            return True
+        case _:
+            return False
 
 
-def demand_budget(expr: Expr) -> None:
-    """Refuse a tree above `MAX_NODES` or `MAX_DEPTH`."""
+def demand_budget(expr: Expr, most: int = MAX_NODES) -> None:
+    """Refuse a tree of more than `most` nodes or `MAX_DEPTH` levels."""
     nodes, depth, layer = 0, 0, [expr]
     while layer:
         nodes, depth = nodes + len(layer), depth + 1
-        if nodes > MAX_NODES or depth > MAX_DEPTH:
+        if nodes > most or depth > MAX_DEPTH:
             raise ExpressionError(
-                f"expected at most {MAX_NODES} nodes and {MAX_DEPTH} levels, got a larger expression; split the rule"
+                f"expected at most {most} nodes and {MAX_DEPTH} levels, got a larger expression; split the rule"
             )
         layer = [child for node in layer for child in children(node)]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final, TypeAlias, cast
 
-from symbolic.domain import Domain, State, codes_of, domain_of
-from symbolic.field import UNKNOWN, Code, DomainError, FieldSpec, Interval, Kind, Known, Value, show_value
+from symbolic.domain import Domain, State, domain_of
+from symbolic.field import UNKNOWN, Code, DomainError, FieldSpec, Interval, Kind, Known, Unknown, Value, show_value
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -43,19 +43,30 @@ class Facts:
 
     @classmethod
     def exact(cls, state: State, age_s: float = 0.0) -> Facts:
-        """Facts of a fully known state."""
-        return cls(type(state), codes_of(state), _demand_age(age_s))
+        """Facts of a state; what is None there, in an optional field, is unknown."""
+        return cls(type(state), state.__domain__.known_codes(state.__dict__), _demand_age(age_s))
 
     @classmethod
-    def of(cls, schema: type[State], /, **fields: Known) -> Facts:
-        """Facts by field name; every field must be given, if only as `UNKNOWN`."""
+    def of(cls, schema: type[State], /, **fields: Known | Sequence[Neighbour]) -> Facts:
+        """Facts by field name; every field must be given, if only as `UNKNOWN`.
+
+        Neighbours are a list: each a state, facts, values by name, or `UNKNOWN` where there may be one more of whom
+        nothing is known. `UNKNOWN` in place of the list: there may be any number of them.
+        """
         domain = domain_of(schema)
         for name in fields:
-            domain.field(name)
-        missing = [name for name in domain.by_name if name not in fields]
+            if name not in domain.neighbours:
+                domain.field(name)
+        flat = fields if domain.is_plain else domain.spread({name: _bare(one) for name, one in fields.items()})
+        missing = [name for name in domain.by_name if name not in flat]
         if missing:
-            raise DomainError(f"expected a fact for `{missing[0]}`, got none; give UNKNOWN for what is not known")
-        return cls(schema, tuple(_encode_known(field, fields[field.name]) for field in domain.fields))
+            firsts = {many.slots[0].present.name: name for name, many in domain.neighbours.items()}
+            name = firsts.get(missing[0], missing[0])
+            raise DomainError(f"expected a fact for `{name}`, got none; give UNKNOWN for what is not known")
+        codes = tuple(_encode_known(field, cast(Known, flat[field.name])) for field in domain.fields)
+        if not domain.is_plain:
+            _demand_agreement(domain, codes)
+        return cls(schema, codes)
 
     def aged(self, age_s: float) -> Facts:
         """The same facts with another age in seconds."""
@@ -79,17 +90,24 @@ class Facts:
         return (code, code) if isinstance(code, int) else code
 
     def show(self, field: FieldSpec) -> str:
-        """Text of what is known of a field: `12.5`, `3 to 4`, `red`, `unknown`."""
+        """Text of what is known of a field: `12.5`, `3 to 4`, `red`, `unknown`, `absent`."""
         code = self.codes[field.index]
+        if field.present not in (None, field.index) and self.codes[field.present] == 0:
+            return ABSENT
         if code is None:
             return "unknown"
         return field.show(code) if isinstance(code, int) else f"{field.show(code[0])} to {field.show(code[1])}"
 
     def state(self) -> State:
-        """The one state that exact facts describe; otherwise a `DomainError`."""
-        if not self.is_exact:
-            raise DomainError("expected exact facts, got an interval or unknown field; ask for single values instead")
-        return self.schema.model_validate(dict(self.items()))
+        """The one state that the facts describe, None where an optional field is unknown; otherwise a `DomainError`."""
+        domain = domain_of(self.schema)
+        for field, code in zip(domain.fields, self.codes, strict=True):
+            if not (isinstance(code, int) or (code is None and field.known is not None)):
+                raise DomainError(
+                    "expected exact facts, got an interval or unknown field; ask for single values instead"
+                )
+        flat = dict(self.items())
+        return self.schema.model_validate(flat if domain.is_plain else domain.gathered(flat))
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, intervals as pairs, unknown as null."""
@@ -122,6 +140,13 @@ class Facts:
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
 
+ABSENT: Final = "absent"
+"""Text of what is known of a neighbour who is not there."""
+
+Neighbour: TypeAlias = "Facts | State | Mapping[str, Known] | Unknown"
+"""What is known of one neighbour."""
+
+
 def written(domain: Domain, codes: tuple[Code, ...], age: str = "0.0") -> str:
     """Canonical JSON of facts that are codes only, with the text of their age in seconds; see `Facts.to_json`."""
     # Written by hand: this is on the path of every check, and json.dumps takes three times as long.
@@ -136,6 +161,29 @@ def _are_exact(codes: tuple[Code, ...]) -> bool:
 
 
 _EXACT: Final = {int}
+
+
+def _bare(given: object) -> object:
+    """What is given of a field; of neighbours, facts as their values by name."""
+    if not isinstance(given, (list, tuple)):
+        return given
+    return [dict(one.items()) if isinstance(one, Facts) else one for one in given]
+
+
+def _demand_agreement(domain: Domain, codes: tuple[Code, ...]) -> None:
+    """Refuse flags that contradict what they speak of, and values of neighbours who are not there."""
+    for field in domain.fields:
+        code = codes[field.index]
+        if field.present not in (None, field.index) and codes[field.present] == 0:
+            if code != field.low:
+                raise DomainError(
+                    f"expected `{field.name}` at its lowest, got another value of a neighbour who is not there; "
+                    "leave it or say that it may be there"
+                )
+        elif field.known is not None and codes[field.known.index] != int(code is not None):
+            raise DomainError(
+                f"expected `{field.known.name}` to say whether `{field.name}` is known, got the opposite; leave it out"
+            )
 
 
 def _demand_age(age_s: float) -> float:

@@ -7,7 +7,7 @@ Every value has an integer code: a number is `code * step`, a boolean 0 or 1, a 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum, StrEnum
 from fractions import Fraction
@@ -91,6 +91,12 @@ class FieldSpec:
     """The values of a choice, in declaration order."""
     claim: Claimed | None = None
     """Whose messages it holds; None where it is perceived."""
+    known: FieldSpec | None = field(default=None, repr=False)
+    """The flag that says whether an optional field is known; None for fields that are not optional."""
+    known_of: str = field(default="", repr=False)
+    """Name of the optional field that such a flag speaks of; empty for other fields."""
+    present: int | None = field(default=None, repr=False)
+    """Index of the flag that says whether the neighbour that it is a field of is there; None for the agent's own."""
 
     def __hash__(self) -> int:
         """Hash by name: equal fields have equal names, and this is on the path of every grounding."""

@@ -28,7 +28,7 @@ from symbolic.declaration import DEFAULT_PRIORITY, Declaration, RuleError, RuleK
 from symbolic.decoding import from_plain
 from symbolic.deontic import flattened
 from symbolic.domain import Action, State, actions_of, codes_of, domain_of, is_wide
-from symbolic.expression import Expr, ExpressionError, Read, demand_budget, is_truth, reads
+from symbolic.expression import Expr, ExpressionError, Quantified, Read, demand_budget, is_truth, reads, walk
 from symbolic.facts import Facts
 from symbolic.mending import repair
 from symbolic.mending.metric import Metric
@@ -38,7 +38,7 @@ from symbolic.reading.measured import Measure, compile_measure
 from symbolic.reading.reference import demand_divisors
 from symbolic.reading.sentence import sentence
 from symbolic.terms import TruthTerm, fields
-from symbolic.unrolling import unrolled
+from symbolic.unrolling import MAX_UNROLLED, demand_unrollable, unrolled
 
 if TYPE_CHECKING:
     from symbolic.reading.grounding import Line
@@ -269,7 +269,8 @@ class RuleSet(Generic[S, A]):
         _condition(rule.expression, where)
         try:
             demand_budget(rule.expression)
-            demand_divisors(rule.expression)
+            demand_unrollable(rule.expression)
+            demand_divisors(unrolled(rule.expression))
         except ExpressionError as error:
             raise RuleError(f"{where}{error}") from None
         if self._sealed is not None:
@@ -352,8 +353,8 @@ class RuleSet(Generic[S, A]):
         drafts = self._ordered()
         actions = None if is_wide(self.action) else [codes_of(action) for action in self.actions]
         plain = [replace(draft, expression=unrolled(draft.expression)) for draft in drafts]
-        flat = flattened(plain, actions)
-        shown = flat if plain == drafts else flattened(drafts, actions)
+        shown = flattened(drafts, actions)
+        flat = shown if plain == drafts else flattened(plain, actions, most=MAX_UNROLLED)
         obligations = [draft for draft in drafts if draft.kind != "permit"]
         rules = tuple(
             Rule(anchor=f"R{place}", declared=draft, expression=flat[draft.name], shown=shown[draft.name])
@@ -428,7 +429,8 @@ class RuleSet(Generic[S, A]):
 
 
 def _schema(schema: type[State] | type[Action]) -> dict[str, object]:
-    return {"fields": domain_of(schema).record(), "name": schema.__name__}
+    domain = domain_of(schema)
+    return {"fields": domain.record(), "name": schema.__name__, **domain.extras()}
 
 
 def _to_json(state: type[State], action: type[Action], drafts: Sequence[Declaration]) -> str:
@@ -463,6 +465,6 @@ def _condition(given: object, where: str) -> Expr:
     expr = given.expr if isinstance(given, TruthTerm) else given
     if not isinstance(expr, Expr.__args__) or not is_truth(expr):
         raise RuleError(f"{where}expected a condition over the fields, got `{given!r:.60}`; return a comparison")
-    if not reads(expr):
+    if not any(isinstance(node, Read | Quantified) for node in walk(expr)):
         raise RuleError(f"{where}expected a condition that reads a field, got a constant; compare fields with values")
     return cast(Expr, expr)

@@ -339,22 +339,29 @@ def absolute(number: Numeric) -> Numeric:
 class Fields:
     """Symbolic fields of a state or action type, by attribute: what stands for `s` and `a` in a rule."""
 
-    __slots__ = ("_domain", "_owner")
+    __slots__ = ("_domain", "_of", "_owner")
 
-    def __init__(self, schema: type[State] | type[Action]) -> None:
+    def __init__(self, schema: type[State] | type[Action], of: str = "") -> None:
+        """`of` is the name of the neighbour whose fields they are, inside a quantifier."""
         self._domain = domain_of(schema)
         self._owner = Owner.STATE if issubclass(schema, State) else Owner.ACTION
+        self._of = of
 
     def __getattr__(self, name: str) -> Any:
-        """The symbolic value of one field (its sort is known at run time only); an undeclared name is an error."""
-        return self[name]
+        """The symbolic value of one field, whose sort is known at run time only, or a collection of neighbours."""
+        return self._domain.neighbours.get(name) or self[name]
 
     def __getitem__(self, name: str) -> Term:
         """The same by text; an undeclared name is an `ExpressionError`."""
         try:
-            return term_of(Read(self._owner, self._domain.field(name)))
+            field = self._domain.field(name)
         except DomainError as error:
             raise ExpressionError(str(error)) from None
+        if field.present is not None:
+            raise ExpressionError(
+                f"expected neighbours to be read by `all_of`, `any_of` or `count_of`, got `{name}`; nobody may be there"
+            )
+        return term_of(Read(self._owner, field, self._of))
 
 
 def fields(schema: type[State] | type[Action]) -> Fields:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, NoReturn
@@ -82,16 +82,16 @@ class Rules:
         for owner in ("state", "action"):
             for name, kind, low, high, step, _, words, *_ in plain[owner]["fields"]:
                 self.fields[owner, name] = Field(name, kind, low, high, Fraction(step), words)
+            self.whole[owner] = {key: (one.low, one.high) for key, one in self.fields.items() if key[0] == owner}
+        slots = {name: at_most for name, at_most, _ in plain["state"].get("neighbours", ())}
         for rule in sorted(plain["rules"], key=lambda one: (-one["priority"], one["name"])):
-            self.rules[rule["name"]] = rule
+            self.rules[rule["name"]] = {**rule, "expression": _plain(rule["expression"], slots)}
             self.defeaters[rule["name"]] = list(rule.get("unless", []))
         for name, rule in self.rules.items():
             for other in rule.get("overrides", []):
                 self.defeaters[other].append(name)
         self.order = [name for name, rule in self.rules.items() if rule["kind"] != "permit"]
         self.reads = {name: set(self.read(name)) for name in self.order}
-        for owner in ("state", "action"):
-            self.whole[owner] = {key: (one.low, one.high) for key, one in self.fields.items() if key[0] == owner}
 
     def read(self, name: str, above: tuple[str, ...] = ()) -> Iterator[Key]:
         if name in above:
@@ -131,10 +131,9 @@ class Rules:
     def truth(self, node: Any, box: Box) -> int:
         op = node[0]
         if op in ("and", "or"):
-            found, last = (YES, NO) if op == "and" else (NO, YES)
+            pick, found, last = (min, YES, NO) if op == "and" else (max, NO, YES)
             for part in node[1:]:
-                one = self.truth(part, box)
-                found = min(found, one) if op == "and" else max(found, one)
+                found = pick(found, self.truth(part, box))
                 if found == last:
                     break
             return found
@@ -149,9 +148,8 @@ class Rules:
             case ["member", [_, *key], *words]:
                 possible = self.possible(tuple(key), box)
                 return _decided(possible <= {*words}, not possible & {*words})
-            case ["read", _, _]:
-                low, high = box[node[1], node[2]]
-                return _decided(low == 1, high == 0)
+            case ["read", _, _]:  # both ends of a flag: none, one or two are 1, as in NO, EITHER, YES
+                return sum(box[node[1], node[2]])
             case ["implies", left, right]:
                 return max(2 - self.truth(left, box), self.truth(right, box))
             case ["iff", left, right]:
@@ -177,8 +175,7 @@ class Rules:
             (low, high), one = box[node[1], node[2]], self.fields[node[1], node[2]]
             return one.value(low), one.value(high)
         if op == "number":
-            value = Fraction(node[1]) if "/" in node[1] else int(node[1])
-            return value, value
+            return (Fraction(node[1]) if "/" in node[1] else int(node[1]),) * 2
         if op == "choose":
             found = self.truth(parts[0], box)
             sides = [self.number(part, box) for part, never in ((parts[1], NO), (parts[2], YES)) if found != never]
@@ -306,41 +303,47 @@ def _totality(rules: Rules, plain: Mapping[str, Any]) -> None:
         _refuse("expected a safe witness in every state, got a state without")
 
 
+RANGES: Mapping[str, Callable[[Sequence[Any], Sequence[Any]], Numbers]] = {  # operations on ranges, exact at the ends
+    "add": lambda lows, highs: (sum(lows), sum(highs)),
+    "subtract": lambda lows, highs: (lows[0] - highs[1], highs[0] - lows[1]),
+    "negate": lambda lows, highs: (-highs[0], -lows[0]),
+    "minimum": lambda lows, highs: (min(lows), min(highs)),
+    "maximum": lambda lows, highs: (max(lows), max(highs)),
+    "absolute": lambda lows, highs: (max(0, lows[0], -highs[0]), max(-lows[0], highs[0])),
+}
+
+
 def _computed(op: str, parts: list[Numbers]) -> Numbers:
-    """An operation on ranges, exact at the ends."""
-    (lows, highs), (low, high) = zip(*parts, strict=True), parts[-1]
-    ends = [(one, other) for one in parts[0] for other in parts[-1]]
-    match op:
-        case "add":
-            return sum(lows), sum(highs)
-        case "subtract":
-            return lows[0] - high, highs[0] - low
-        case "negate":
-            return -high, -low
-        case "minimum":
-            return min(lows), min(highs)
-        case "maximum":
-            return max(lows), max(highs)
-        case "absolute":
-            return max(0, low, -high), max(-low, high)
-        case "multiply":
-            products = [one * other for one, other in ends]
-            return min(products), max(products)
-        case "floor_divide" | "modulo" if not low <= 0 <= high:
-            quotients = [one // other for one, other in ends]
-            if op == "floor_divide":
-                return min(quotients), max(quotients)
-            rests = [one - other * quotients[0] for one, other in ends]
-            return (min(rests), max(rests)) if len(set(quotients)) == 1 else (min(0, low), max(0, high))
-    _refuse(f"expected a known operation, and a divisor that is never 0, got `{op:.40}`")
+    if op in RANGES:
+        return RANGES[op](*zip(*parts, strict=True))
+    (low, high), ends = parts[-1], [(one, other) for one in parts[0] for other in parts[-1]]
+    if op != "multiply" and (op not in ("floor_divide", "modulo") or low <= 0 <= high):
+        _refuse(f"expected a known operation, and a divisor that is never 0, got `{op:.40}`")
+    found = [one * other if op == "multiply" else one // other for one, other in ends]
+    if op != "modulo":
+        return min(found), max(found)
+    rests = [one - other * found[0] for one, other in ends]
+    return (min(rests), max(rests)) if len(set(found)) == 1 else (min(0, low), max(0, high))
 
 
 def _fields(node: Any) -> Iterator[Key]:
     """Fields of the state that a condition reads."""
-    if node[:2] == ["read", "state"]:
-        yield "state", node[2]
+    yield from [("state", node[2])] if node[:2] == ["read", "state"] else []
     for part in node[1:]:
         yield from _fields(part) if isinstance(part, list) else ()
+
+
+def _plain(node: Any, slots: Mapping[str, int]) -> Any:
+    """A condition with its quantifiers written out: for each slot, what is said of a neighbour, where there is one."""
+    if not isinstance(node, list) or node[0] not in ("all", "any", "count"):
+        return [_plain(part, slots) for part in node] if isinstance(node, list) else node
+    (op, others, name, body), parts = node, []
+    for slot in (f"{others}_{place}_" for place in range(1, slots[others] + 1)):
+        text = json.dumps(body, ensure_ascii=False).replace(f'["read", "{name}", "', f'["read", "state", "{slot}')
+        own = _plain(json.loads(text), slots)
+        parts.append(["implies" if op == "all" else "and", ["read", "state", f"{slot}present"], own])
+    counted = [["choose", part, ["number", "1"], ["number", "0"]] for part in parts]
+    return ["add", *counted] if op == "count" else ["and" if op == "all" else "or", *parts]
 
 
 def _decided(is_sure: bool, is_excluded: bool) -> int:

@@ -30,12 +30,15 @@ from symbolic.expression import (
     Number,
     Order,
     Owner,
+    Quantified,
+    Quantifier,
     Read,
     Same,
     walk,
 )
-from symbolic.facts import Facts
+from symbolic.facts import ABSENT, Facts
 from symbolic.field import shortest
+from symbolic.neighbours import Slot
 
 if TYPE_CHECKING:
     from symbolic.rules import Rule
@@ -81,11 +84,16 @@ def numbers(rule: Rule, facts: Facts, action: Action) -> Mapping[str, str]:
 
 
 def shown(fields: Sequence[Read], facts: Facts, action: tuple[int, ...]) -> dict[str, str]:
-    """Names and texts of some fields; an action's field that has the name of a state's is `action.NAME`."""
+    """Names and texts of some fields, of neighbours where they are there.
+
+    An action's field that has the name of a state's is `action.NAME`.
+    """
     texts: dict[str, str] = {}
     for read in fields:
         field = read.field
         text = facts.show(field) if read.owner is Owner.STATE else field.show(action[field.index])
+        if text == ABSENT and field.present is not None:
+            continue
         texts[f"{read.owner.value}.{field.name}" if field.name in texts else field.name] = text
     return texts
 
@@ -93,11 +101,13 @@ def shown(fields: Sequence[Read], facts: Facts, action: tuple[int, ...]) -> dict
 class Walk:
     """The two recursive walks, for one set of facts and one action; None leaves all their fields unknown."""
 
-    __slots__ = ("action", "facts")
+    __slots__ = ("action", "facts", "named")
 
     def __init__(self, facts: Facts | None, action: tuple[int, ...] | None) -> None:
         self.facts = facts
         self.action = action
+        self.named: dict[str, Slot] = {}
+        """The slots of the neighbours that quantifiers have named, innermost last."""
 
     def truth(self, expr: Expr) -> Truth:
         """Truth of a condition."""
@@ -116,6 +126,10 @@ class Walk:
                 return opposite(self.truth(expr.arg))
             case Join():
                 return join(expr.op, [self.truth(arg) for arg in expr.args])
+            case Quantified(Quantifier.ALL):
+                return join(Junction.AND, [join(Junction.IMPLIES, list(one)) for one in self.neighbours(expr)])
+            case Quantified(Quantifier.ANY):
+                return join(Junction.OR, [join(Junction.AND, list(one)) for one in self.neighbours(expr)])
             case _:
                 raise TypeError(f"expected a condition, got {type(expr).__name__}; compare it with a value")
 
@@ -134,12 +148,26 @@ class Walk:
                 if found is MAYBE:
                     return Range(min(then.low, otherwise.low), max(then.high, otherwise.high))
                 return then if found is YES else otherwise
+            case Quantified(Quantifier.COUNT):
+                found_all = [join(Junction.AND, list(one)) for one in self.neighbours(expr)]
+                sure, possible = (sum(one.value >= least.value for one in found_all) for least in (YES, MAYBE))
+                return Range(Fraction(sure), Fraction(possible))
             case _:
                 raise TypeError(f"expected a number, got {type(expr).__name__}; compare numbers with numbers")
 
+    def neighbours(self, expr: Quantified) -> list[tuple[Truth, Truth]]:
+        """For each slot: whether somebody is there, and the truth of the condition of who is."""
+        pairs = []
+        for slot in expr.over.slots:
+            self.named[expr.name] = slot
+            pairs.append((self.truth(Read(Owner.STATE, slot.present)), self.truth(expr.body)))
+            del self.named[expr.name]
+        return pairs
+
     def codes(self, read: Read) -> tuple[int, int]:
         """Lowest and highest code of a field."""
-        field = read.field
+        slot = self.named.get(read.of)
+        field = read.field if slot is None else slot.fields[read.field.index]
         if read.owner is Owner.STATE:
             return (field.low, field.high) if self.facts is None else self.facts.span(field)
         return (field.low, field.high) if self.action is None else (self.action[field.index],) * 2

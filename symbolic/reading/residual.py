@@ -19,6 +19,8 @@ from symbolic.expression import (
     Number,
     Order,
     Owner,
+    Quantified,
+    Quantifier,
     Read,
     Same,
 )
@@ -71,6 +73,11 @@ def residual(expr: Expr, action: Codes | None, *, is_negated: bool = False) -> E
             return residual(expr.arg, action, is_negated=not is_negated)
         case Join():
             return _join(expr, action, is_negated)
+        case Quantified(Quantifier.ALL | Quantifier.ANY, over, name, body):
+            quantifier = Quantifier.ALL if (expr.op is Quantifier.ALL) is not is_negated else Quantifier.ANY
+            left = residual(body, action, is_negated=is_negated)
+            is_sure = left == Constant(quantifier is Quantifier.ALL)
+            return left if is_sure else Quantified(quantifier, over, name, left)
         case _:
             raise TypeError(f"expected a condition, got {type(expr).__name__}; compare it with a value")
 
@@ -175,6 +182,8 @@ def number(expr: Expr, action: Codes | None) -> Expr:
             if isinstance(condition, Constant):
                 return number(expr.then if condition.value else expr.otherwise, action)
             return Choose(condition, number(expr.then, action), number(expr.otherwise, action))
+        case Quantified(Quantifier.COUNT, over, name, body):
+            return Quantified(Quantifier.COUNT, over, name, residual(body, action))
         case Compute():
             return _fold(expr.op, [number(arg, action) for arg in expr.args])
         case _:

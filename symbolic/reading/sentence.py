@@ -19,6 +19,8 @@ from symbolic.expression import (
     Not,
     Number,
     Owner,
+    Quantified,
+    Quantifier,
     Read,
     Same,
     reads,
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from symbolic.rules import Rule
 
 Namer = Callable[[Read, int | None], str]
-"""The word for a field (None) or for one value of it (its code)."""
+"""The word for a field (None; of a flag that says whether another is known, for that) or for one value (its code)."""
 
 _LOOSE, _OR, _AND, _NOT, _ATOM = range(5)
 """How tightly the parts of a phrase bind."""
@@ -59,12 +61,13 @@ def _declared(whole: Expr) -> Namer:
     """The declared names; where a state and an action field share one, with their owners."""
     owners: dict[str, set[Owner]] = {}
     for read in reads(whole):
-        owners.setdefault(read.field.name, set()).add(read.owner)
+        owners.setdefault(_own(read), set()).add(read.owner)
 
     def name(read: Read, code: int | None) -> str:
         if code is not None:
             return read.field.words[code]
-        return f"{read.owner.value}.{read.field.name}" if len(owners[read.field.name]) > 1 else read.field.name
+        owner = read.of or (read.owner.value if len(owners[_own(read)]) > 1 else "")
+        return f"{owner}.{_own(read)}" if owner else _own(read)
 
     return name
 
@@ -77,7 +80,7 @@ def phrase(expr: Expr, words: Mapping[str, str]) -> str:
     """
 
     def name(read: Read, code: int | None) -> str:
-        key = read.field.name if code is None else f"{read.field.name}={read.field.words[code]}"
+        key = _own(read) if code is None else f"{read.field.name}={read.field.words[code]}"
         found = words.get(f"action.{key}") if read.owner is Owner.ACTION else None
         if found is None:
             found = words.get(key)
@@ -90,12 +93,17 @@ def phrase(expr: Expr, words: Mapping[str, str]) -> str:
     return _truth(expr, name, _LOOSE)
 
 
+def _own(read: Read) -> str:
+    """The name of a field; of a flag that says whether another is known, the name of that."""
+    return read.field.known_of or read.field.name
+
+
 def _truth(expr: Expr, name: Namer, binding: int) -> str:
     match expr:
         case Constant():
             return "always" if expr.value else "never"
         case Read():
-            return name(expr, None)
+            return f"{name(expr, None)} is known" if expr.field.known_of else name(expr, None)
         case Member():
             return _member(expr, name, binding)
         case Same():
@@ -108,6 +116,10 @@ def _truth(expr: Expr, name: Namer, binding: int) -> str:
         case Join():
             text, own = _join(expr, name)
             return f"( {text} )" if own < binding else text
+        case Quantified(Quantifier.ALL | Quantifier.ANY as op, over, one, body):
+            each = "every" if op is Quantifier.ALL else "some"
+            text = f"for {each} {one} of {over.name}: {_truth(body, name, _LOOSE)}"
+            return f"( {text} )" if binding > _LOOSE else text
         case _:
             raise ExpressionError(f"expected a condition, got {type(expr).__name__.lower()}; compare it with a value")
 
@@ -122,7 +134,7 @@ def _not(arg: Expr, name: Namer, binding: int) -> str:
         case Same():
             return f"{name(arg.left, None)} is not {name(arg.right, None)}"
         case Read():
-            return f"not {name(arg, None)}"
+            return f"{name(arg, None)} is not known" if arg.field.known_of else f"not {name(arg, None)}"
         case _:
             return f"not ( {_truth(arg, name, _LOOSE)} )"
 
@@ -159,6 +171,8 @@ def _number(expr: Expr, name: Namer, *, is_operand: bool) -> str:
             return f"( {then} if {_truth(expr.condition, name, _OR)} else {otherwise} )"
         case Compute():
             return _compute(expr, name, is_operand)
+        case Quantified(Quantifier.COUNT, over, one, body):
+            return f"( number of {one} of {over.name} with {_truth(body, name, _LOOSE)} )"
         case _:
             raise ExpressionError(f"expected a number, got {type(expr).__name__.lower()}; compare numbers with numbers")
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import lark
 
 from symbolic.domain import Action, State, domain_of
-from symbolic.expression import Choose, Constant, Expr, ExpressionError, Number
+from symbolic.expression import Choose, Constant, Expr, ExpressionError, Number, Quantifier, Read
+from symbolic.field import FieldSpec
+from symbolic.quantifiers import bound, known_flag, quantified
 from symbolic.terms import ChoiceTerm, NumberTerm, Term, TruthTerm, fields, implies, maximum, minimum
 from symbolic.writing.place import Place, token_of, word_of
 
@@ -32,6 +34,7 @@ class Conditions:
         self.place = place
         self.schemas = schemas
         self.scopes = {owner: fields(schema) for owner, schema in schemas.items()}
+        self.neighbours = domain_of(schemas["state"]).neighbours
 
     def fail(self, at: lark.Tree[Any] | lark.Token, message: str) -> NoReturn:
         self.place.fail(at, message)
@@ -75,6 +78,10 @@ class Conditions:
                 return self.chain(parts)
             case "call":
                 return self.call(str(parts[0]), [self.number(part) for part in parts[1:]], tree)
+            case "quantified":
+                return _Value(self.quantified(*parts))
+            case "known":
+                return _Value(TruthTerm(known_flag(cast(Read, self.value(parts[1]).term.expr))))
             case "choose":
                 then, condition, otherwise = parts
                 chosen = Choose(self.truth(condition), self.number(then).expr, self.number(otherwise).expr)
@@ -113,6 +120,18 @@ class Conditions:
                 return Fraction(left // right)
             case _:
                 return left % right
+
+    def quantified(self, op: lark.Token, name: lark.Token, of: lark.Token, body: lark.Tree[Any]) -> Term:
+        over = self.neighbours.get(str(of))
+        if over is None:
+            some = ", ".join(self.neighbours) or "none"
+            self.fail(of, f"expected neighbours among {some}, got `{of}`; declare them with `many`")
+        if str(name) in self.scopes:
+            self.fail(name, f"expected a new name for one of `{of}`, not `state` or `action`, got `{name}`; rename it")
+        self.scopes[str(name)] = bound(over, str(name))
+        node = quantified(Quantifier(str(op)), over, str(name), self.truth(body))
+        del self.scopes[str(name)]
+        return NumberTerm(node) if node.op is Quantifier.COUNT else TruthTerm(node)
 
     def call(self, function: str, numbers: list[NumberTerm], tree: lark.Tree[Any]) -> _Value:
         if function == "abs":
@@ -163,19 +182,24 @@ class Conditions:
 
     def known(self, token: lark.Token) -> Term | None:
         """The field of a plain name, if there is just one."""
-        owners = [owner for owner in self.scopes if str(token) in domain_of(self.schemas[owner]).by_name]
+        owners = [owner for owner in self.schemas if str(token) in domain_of(self.schemas[owner]).by_name]
         return self.scopes[owners[0]][str(token)] if len(owners) == 1 else None
 
     def field(self, token: lark.Token) -> Term:
         if token.type == "QUALIFIED":
             owner, _, name = (part.strip() for part in str(token).partition("."))
+            if owner not in self.scopes:
+                self.fail(
+                    token, f"expected one of {', '.join(self.scopes)} before the dot, got `{owner}`; name it first"
+                )
             try:
                 return self.scopes[owner][name]
             except ExpressionError as error:
                 self.fail(token, str(error))
         found = self.known(token)
         if found is None:
-            names = {name for schema in self.schemas.values() for name in domain_of(schema).by_name}
+            declared = [one for schema in self.schemas.values() for one in domain_of(schema).declared]
+            names = {one.name for one in declared if isinstance(one, FieldSpec)}
             if str(token) in names:
                 self.fail(token, f"expected `state.{token}` or `action.{token}`, got `{token}`, which both have")
             self.fail(token, f"expected a field among {', '.join(sorted(names))}, got `{token}`; correct the name")

@@ -18,7 +18,7 @@ def formatted(
     """
     document = read(text, state=state, action=action, place=place)
     names = namer(domain_of(document.state), domain_of(document.action))
-    items = [(first, last, type_text(schema)) for schema, first, last in document.types]
+    items = [(one.line, one.end_line, type_text(one.schema, one.owner)) for one in document.types]
     for entry in document.entries:
         items.append((entry.line, entry.end_line, rule_text(entry.declared, names)))
     items.sort()

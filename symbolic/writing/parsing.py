@@ -46,14 +46,25 @@ class Entry:
     end_line: int
 
 
+@dataclass(frozen=True, slots=True)
+class DeclaredType:
+    """One type and where it stands."""
+
+    schema: type[State] | type[Action]
+    owner: str
+    """`state`, `action` or `neighbour`."""
+    line: int
+    end_line: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
     """A rules file as written, in its own order."""
 
     state: type[State]
     action: type[Action]
-    types: tuple[tuple[type[State] | type[Action], int, int], ...]
-    """The types that the text itself declares, with their first and last lines."""
+    types: tuple[DeclaredType, ...]
+    """The types that the text itself declares."""
     entries: tuple[Entry, ...]
     comments: tuple[tuple[int, str], ...]
     """Line and text of every comment."""
@@ -153,17 +164,21 @@ def _shown(terminal: str) -> str:
 
 def _document(
     tree: lark.Tree[Any], place: Place, state: type[State] | None, action: type[Action] | None
-) -> tuple[dict[str, Any], list[tuple[type[State] | type[Action], int, int]], list[Entry]]:
+) -> tuple[dict[str, Any], list[DeclaredType], list[Entry]]:
     """The two types, those that the text itself declares with their lines, and its rules."""
     schemas: dict[str, Any] = {"state": state, "action": action}
-    types = []
+    types: list[DeclaredType] = []
+    neighbours: dict[str, type[State]] = {}
     for part in tree.children:
         if part.data == "type":
-            owner = str(part.children[0])
-            if schemas[owner] is not None:
+            owner, name = str(part.children[0]), str(part.children[1])
+            if schemas.get(owner) is not None:
                 place.fail(part, f"expected one {owner} type, got another; the rules have one already")
-            schemas[owner] = schema_of(part, place)
-            types.append((schemas[owner], part.meta.line, part.meta.end_line))
+            if name in neighbours:
+                place.fail(part, f"expected a new name for a type, got `{name}`; rename it")
+            made: Any = schema_of(part, place, neighbours)
+            (neighbours if owner == "neighbour" else schemas)[name if owner == "neighbour" else owner] = made
+            types.append(DeclaredType(made, owner, part.meta.line, part.meta.end_line))
     for owner, schema in schemas.items():
         if schema is None:
             raise RuleError(f"{place.name}: expected a type `{owner} NAME {{ ... }}`, got none; declare it first")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from symbolic.claiming.claim import Claimed
 from symbolic.declaration import DEFAULT_PRIORITY, Declaration
@@ -21,10 +21,12 @@ from symbolic.expression import (
     Member,
     Not,
     Number,
+    Quantified,
     Read,
     Same,
 )
 from symbolic.field import FieldSpec, Kind, shortest
+from symbolic.neighbours import Neighbours
 
 if TYPE_CHECKING:
     from symbolic.rules import RuleSet
@@ -52,6 +54,9 @@ KEYWORDS: Final = frozenset(
         "trusts",
         "when",
         "that",
+        "neighbour",
+        "many",
+        "optional",
     }
     | {"if", "then", "else", "iff", "or", "and", "not", "is", "in", "always", "never", "min", "max", "abs"}
 )
@@ -82,7 +87,10 @@ def namer(state: Domain, action: Domain) -> Name:
     shared = set(state.by_name) & set(action.by_name) | KEYWORDS
 
     def name(read: Read) -> str:
-        return f"{read.owner.value}.{read.field.name}" if read.field.name in shared else read.field.name
+        own = read.field.known_of or read.field.name
+        owner = read.of or (read.owner.value if own in shared else "")
+        text = f"{owner}.{own}" if owner else own
+        return f"known({text})" if read.field.known_of else text
 
     return name
 
@@ -131,6 +139,8 @@ def _bare(expr: Expr, name: Name) -> tuple[str, int]:
             return _join(expr, name)
         case Compute():
             return _compute(expr, name)
+        case Quantified():
+            return f"{expr.op.value}({expr.name} in {expr.over.name}: {_text(expr.body, name, _IF)})", _PRIMARY
 
 
 def _number(value: Fraction) -> tuple[str, int]:
@@ -147,7 +157,7 @@ def _member(expr: Member, name: Name, single: str, many: str) -> str:
 
 def _other(read: Read) -> str:
     """The right side of `is` where it is a field: always qualified, so that it cannot be taken for a value."""
-    return f"{read.owner.value}.{read.field.name}"
+    return f"{read.of or read.owner.value}.{read.field.name}"
 
 
 def word_text(word: str) -> str:
@@ -181,9 +191,12 @@ def _compute(expr: Compute, name: Name) -> tuple[str, int]:
 # Whole files
 
 
-def field_text(field: FieldSpec) -> str:
+def field_text(field: FieldSpec | Neighbours) -> str:
     """A field of a type."""
-    return _sort_text(field) if field.claim is None else f"{_sort_text(field)}, {_claim_text(field, field.claim)}"
+    if isinstance(field, Neighbours):
+        return f"{field.name}: many {field.schema.__name__} at most {len(field.slots)}"
+    text = f"{field.name}: {'optional ' if field.known is not None else ''}{_sort_text(field)}"
+    return text if field.claim is None else f"{text}, {_claim_text(field, field.claim)}"
 
 
 def _claim_text(field: FieldSpec, claim: Claimed) -> str:
@@ -199,21 +212,26 @@ def _claim_text(field: FieldSpec, claim: Claimed) -> str:
 def _sort_text(field: FieldSpec) -> str:
     match field.kind:
         case Kind.FLAG:
-            return f"{field.name}: flag"
+            return "flag"
         case Kind.CHOICE:
-            return f"{field.name}: {' | '.join(word_text(word) for word in field.words)}"
+            return " | ".join(word_text(word) for word in field.words)
         case Kind.NUMBER:
             low, high = field.show(field.low), field.show(field.high)
             if field.is_whole and field.step == 1:
-                return f"{field.name}: whole {low} to {high}"
-            return f"{field.name}: number {low} to {high} step {shortest(field.step)}"
+                return f"whole {low} to {high}"
+            return f"number {low} to {high} step {shortest(field.step)}"
 
 
-def type_text(schema: type[State] | type[Action]) -> str:
-    """A state or action type."""
-    owner = "state" if issubclass(schema, State) else "action"
-    body = "".join(f"  {field_text(field)}\n" for field in domain_of(schema).fields)
+def type_text(schema: type[State] | type[Action], owner: str = "") -> str:
+    """A state or action type, or with `owner` the type of a neighbour."""
+    owner = owner or ("state" if issubclass(schema, State) else "action")
+    body = "".join(f"  {field_text(field)}\n" for field in domain_of(schema).declared)
     return f"{owner} {schema.__name__} {{\n{body}}}\n"
+
+
+def neighbour_types(state: type[State]) -> list[type[State]]:
+    """The types of the neighbours of a state type, each once."""
+    return list(dict.fromkeys(cast("type[State]", many.schema) for many in domain_of(state).neighbours.values()))
 
 
 def rule_text(rule: Declaration, names: Name) -> str:
@@ -250,7 +268,8 @@ def to_text(rules: RuleSet[State, Action]) -> str:
     """A whole rule set with its types: permits, then rules, each most important first."""
     names = namer(domain_of(rules.state), domain_of(rules.action))
     declared = [*rules.permits, *(rule.declared for rule in rules.rules)]
-    return joined([type_text(rules.state), type_text(rules.action)], [rule_text(one, names) for one in declared])
+    types = [*(type_text(one, "neighbour") for one in neighbour_types(rules.state)), type_text(rules.state)]
+    return joined([*types, type_text(rules.action)], [rule_text(one, names) for one in declared])
 
 
 def joined(types: Sequence[str], rules: Iterable[str]) -> str:
