@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from operator import itemgetter
 from typing import TypeAlias, cast
@@ -30,33 +30,47 @@ class Measure:
 
     function: Callable[[Codes, Codes], list[Found]]
     """Codes of state and action to the violated rules, in order; raises as `compiled` does."""
+    violations: tuple[Expr, ...]
+    compared: tuple[tuple[Compare, ...], ...]
+    """For each rule its comparisons."""
     scales: tuple[int, ...]
     """For each rule the common denominator of its comparisons."""
-    texts: tuple[tuple[tuple[str, str], ...], ...]
-    """For each rule its comparisons as people read them, as written and turned round."""
+    texts: dict[tuple[int, int], str] = field(default_factory=dict, compare=False, repr=False)
+    """Cache of `text`."""
 
     def margin(self, found: Found) -> Margin | None:
         """What the function found of one rule, exactly."""
         rule, value, place = found
-        if value == math.inf:
-            return None
-        turned = place < 0
-        return Margin(Fraction(int(value), self.scales[rule]), self.texts[rule][~place if turned else place][turned])
+        return None if value == math.inf else Margin(Fraction(int(value), self.scales[rule]), self.text(rule, place))
+
+    def text(self, rule: int, place: int) -> str:
+        """A comparison of a rule as people read it, turned round where its place is `~place`."""
+        key = rule, place
+        if key not in self.texts:
+            one = self.compared[rule][~place if place < 0 else place]
+            turned = Compare(NEGATED[one.op], one.left, one.right) if place < 0 else one
+            self.texts[key] = part(turned, self.violations[rule])
+        return self.texts[key]
 
 
 def compile_measure(violations: Sequence[Expr], state: Domain, action: Domain) -> Measure:
-    """The measure of the conditions that break each rule."""
+    """The measure of the conditions that break each rule.
+
+    Measured (100 rules of five shapes, 3 of them violated in the mean, one shared core): median as without margins
+    while nothing is violated, and some 0.2 us more for each violated rule; a `min` of pairs took 1 us each.
+    """
     writers = [_Writer(violation) for violation in violations]
     body = "".join(
-        f"    if {truth_source(violation)}:\n        found.append(({place}, *{writer.sure(violation)}))\n"
+        f"    if {truth_source(violation)}:\n{writer.noted(place, violation)}"
         for place, (violation, writer) in enumerate(zip(violations, writers, strict=True))
     )
     source = f"def measure(s, a):\n{opened(state, action)}    found = []\n{body}    return found\n"
     names = {"inf": math.inf, "first": itemgetter(0), "flip": _flip, "same": _same}
     return Measure(
         function=cast(Callable[[Codes, Codes], list[Found]], define(source, "measure", names)),
+        violations=tuple(violations),
+        compared=tuple(writer.compared for writer in writers),
         scales=tuple(writer.scale for writer in writers),
-        texts=tuple(writer.texts for writer in writers),
     )
 
 
@@ -77,12 +91,8 @@ class _Writer:
         self.compared = tuple(dict.fromkeys(_compared(violation)))
         sides = [(number_source(one.left), number_source(one.right)) for one in self.compared]
         self.scale = math.lcm(*(side.denominator for pair in sides for side in pair))
-        self.texts = tuple(
-            (part(one, violation), part(Compare(NEGATED[one.op], one.left, one.right), violation))
-            for one in self.compared
-        )
-        self.sources = {
-            one: f"({self.difference(one.op, *pair)}, {place})"
+        self.amounts = {
+            one: (self.difference(one.op, *pair), place)
             for place, (one, pair) in enumerate(zip(self.compared, sides, strict=True))
         }
 
@@ -98,14 +108,33 @@ class _Writer:
             case Order.NE:
                 return f"abs({more} - {less})"
 
-    def sure(self, expr: Expr) -> str:
-        """The degree of a condition that is known to hold: what has no number does not count in an `and`."""
+    def noted(self, rule: int, violation: Expr) -> str:
+        """Lines that note the degree of a violation that holds: what has no number does not count in an `and`."""
+        parts = [one for one in _conjuncts(violation, is_negated=False) if self.is_measured(one)]
+        atoms = [self.atom(one) for one in parts]
+        if None in atoms:
+            return f"        found.append(({rule}, *{_chosen('min', [self.degree(one) for one in parts])}))\n"
+        if not parts:
+            return f"        found.append(({rule}, inf, 0))\n"
+        (least, place), *rest = cast(list[tuple[str, int]], atoms)
+        if not rest:
+            return f"        found.append(({rule}, {least}, {place}))\n"
+        lines = [f"least = {least}", f"place = {place}"]
+        for amount, other in rest:
+            lines += [f"other = {amount}", f"if other < least: least = other; place = {other}"]
+        lines.append(f"found.append(({rule}, least, place))")
+        return "".join(f"        {line}\n" for line in lines)
+
+    def atom(self, expr: Expr) -> tuple[str, int] | None:
+        """Degree and place of a comparison or its opposite; None for anything else."""
         match expr:
-            case Join(op=Junction.AND):
-                parts = [self.sure(arg) for arg in expr.args if self.is_measured(arg)]
-                return _chosen("min", parts) if parts else "(inf, 0)"
+            case Compare():
+                return self.amounts.get(expr)
+            case Not(Compare() as arg) if arg in self.amounts:
+                amount, place = self.amounts[arg]
+                return f"-({amount})", ~place
             case _:
-                return self.degree(expr) if self.is_measured(expr) else "(inf, 0)"
+                return None
 
     def is_measured(self, expr: Expr) -> bool:
         """Whether some comparison of the condition counts."""
@@ -113,8 +142,9 @@ class _Writer:
 
     def degree(self, expr: Expr) -> str:
         match expr:
-            case Compare() if expr in self.sources:
-                return self.sources[expr]
+            case Compare() if expr in self.amounts:
+                amount, place = self.amounts[expr]
+                return f"({amount}, {place})"
             case Not():
                 return f"flip({self.degree(expr.arg)})"
             case Join():
@@ -146,6 +176,21 @@ def _compared(expr: Expr) -> Iterator[Compare]:
         case Join():
             for arg in expr.args:
                 yield from _compared(arg)
+
+
+def _conjuncts(expr: Expr, *, is_negated: bool) -> Iterator[Expr]:
+    """What all holds where a condition (or its opposite) holds."""
+    match expr:
+        case Not():
+            yield from _conjuncts(expr.arg, is_negated=not is_negated)
+        case Join(op=Junction.IMPLIES) if is_negated:
+            yield from _conjuncts(expr.args[0], is_negated=False)
+            yield from _conjuncts(expr.args[1], is_negated=True)
+        case Join() if expr.op is (Junction.OR if is_negated else Junction.AND):
+            for arg in expr.args:
+                yield from _conjuncts(arg, is_negated=is_negated)
+        case _:
+            yield Not(expr) if is_negated else expr
 
 
 def _chosen(name: str, parts: list[str]) -> str:
