@@ -4,6 +4,9 @@ from symbolic.claiming.admission import Admitted, Heard, Refusal, admit, perceiv
 from symbolic.claiming.claim import Claimed, claimed
 from symbolic.declaration import Declaration, RuleError, RuleKind
 from symbolic.domain import Action, State, actions_of, codes_of, domain_of, fixed, whole
+from symbolic.explaining.conflict import Conflict
+from symbolic.explaining.explain import explain
+from symbolic.explaining.explanation import ActionFix, Change, Explanation, StateFix
 from symbolic.expression import Expr, ExpressionError
 from symbolic.facts import Facts
 from symbolic.field import UNKNOWN, DomainError, FieldSpec, Interval, Kind, quantise, shortest, widen
@@ -53,20 +56,24 @@ __all__ = [
     "UNKNOWN",
     "YES",
     "Action",
+    "ActionFix",
     "Admitted",
     "Answer",
     "Attempt",
     "Batch",
     "BatchError",
     "Bound",
+    "Change",
     "Claimed",
     "Commitment",
     "Concession",
+    "Conflict",
     "Counterexample",
     "Counts",
     "Declaration",
     "Difference",
     "DomainError",
+    "Explanation",
     "Expr",
     "ExpressionError",
     "Facts",
@@ -115,6 +122,7 @@ __all__ = [
     "Situation",
     "Sort",
     "State",
+    "StateFix",
     "StoreError",
     "Transition",
     "TransitionError",
@@ -138,6 +146,7 @@ __all__ = [
     "diff",
     "distance",
     "domain_of",
+    "explain",
     "fields",
     "fixed",
     "formatted",

@@ -16,7 +16,7 @@ from functools import lru_cache
 from itertools import product
 from typing import Final, TypeAlias
 
-from symbolic.domain import Action, actions_of, codes_of, domain_of
+from symbolic.domain import Action, State, actions_of, codes_of, domain_of
 from symbolic.field import FieldSpec, Kind, show_value
 
 MAX_KEPT: Final = 256
@@ -40,9 +40,9 @@ class MetricError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """Distance between two actions of one type; costs are positive, symmetric, and no detour is cheaper."""
+    """Distance between two actions, or states, of one type; costs are positive, symmetric, and no detour is cheaper."""
 
-    schema: type[Action]
+    schema: type[Action] | type[State]
     costs: tuple[Cost, ...]
     """Of each field, in declaration order."""
     scale: int = field(init=False, compare=False)
@@ -74,7 +74,7 @@ class Metric:
         object.__setattr__(self, "weights", whole)
 
     @classmethod
-    def of(cls, schema: type[Action], /, **costs: Given) -> Metric:
+    def of(cls, schema: type[Action] | type[State], /, **costs: Given) -> Metric:
         """A metric by field name; every field must be given. A decimal means what is written."""
         domain = domain_of(schema)
         for name in costs:
@@ -85,7 +85,7 @@ class Metric:
         return cls(schema, tuple(_read(one, costs[one.name]) for one in domain.fields))
 
     @classmethod
-    def steps(cls, schema: type[Action]) -> Metric:
+    def steps(cls, schema: type[Action] | type[State]) -> Metric:
         """The metric where none is declared: each grid step costs 1, and each place between two words or truths."""
         return _steps(schema)
 
@@ -113,6 +113,10 @@ class Metric:
         if wanted not in self.known:
             if len(self.known) >= MAX_KEPT:
                 self.known.clear()
+            if not issubclass(self.schema, Action):
+                raise MetricError(
+                    f"expected a metric of actions, got one of `{self.schema.__name__}`; only they are listed"
+                )
             bits: dict[int, int] = {}
             for place, action in enumerate(actions_of(self.schema)):
                 away = self.away(wanted, codes_of(action))
@@ -148,7 +152,7 @@ class Metric:
 
 
 @lru_cache(maxsize=64)
-def _steps(schema: type[Action]) -> Metric:
+def _steps(schema: type[Action] | type[State]) -> Metric:
     return Metric(schema, tuple(_step_cost(one) for one in domain_of(schema).fields))
 
 
