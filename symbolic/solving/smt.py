@@ -1,8 +1,9 @@
 """The solver's reading of rules (the only file that imports Z3): decides open facts, confirms what was decided.
 
-Everything of Z3 lives on one worker thread with a context of its own. Budgets are counts of solver steps
-(`rlimit`), so that answers are reproducible; wall time is only the backstop. Whatever is not a clear answer
-(no solver, unknown, time-out, exception) is None, which no caller may read as safe.
+Everything of Z3 lives on one worker thread with a context of its own; where rules are not linear, in a process of its
+own (`apart.py`). Budgets are counts of solver steps (`rlimit`), so that answers are reproducible; wall time is only the
+backstop. Whatever is not a clear answer (no solver, unknown, time-out, exception) is None, which no caller may read as
+safe.
 
 Measured (CPU time, ten rules over six fields, one shared core): deciding an exact verdict again 0.5 ms, an
 open one some 2 ms; memory grows by 2 MB over 20,000 exact verdicts.
@@ -20,6 +21,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
 from symbolic.domain import Action, codes_of
 from symbolic.facts import Facts
+from symbolic.reading.reference import Truth
+from symbolic.solving.apart import Apart, goes_apart, shared_apart
 from symbolic.solving.optimum import optimum
 from symbolic.solving.session import Budget, Clause, Codes, Found, Point, Session
 from symbolic.solving.worker import SolverError, Worker
@@ -93,9 +96,22 @@ def load_z3() -> ModuleType:
 class Solver:
     """One Z3 worker thread with its budget; a context manager. Safe to call from any thread."""
 
-    def __init__(self, budget: Budget | None = None, load: Callable[[], ModuleType] = load_z3) -> None:
-        """`load` provides the z3 module, on the worker thread."""
+    def __init__(
+        self,
+        budget: Budget | None = None,
+        load: Callable[[], ModuleType] | None = None,
+        apart: Apart | Literal["shared"] | None = "shared",
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            budget: what one query may cost.
+            load: provides the z3 module, on the worker thread; where it is given, nothing runs apart by default.
+            apart: where rules that are not linear are decided; on the worker thread too, if None.
+        """
         self.budget = budget or Budget()
+        self._apart = (shared_apart() if load is None else None) if apart == "shared" else apart
+        load = load or load_z3
         self._load = load
         self._lock = threading.Lock()
         self._worker: Worker | None = None
@@ -114,6 +130,10 @@ class Solver:
         """See `decide`; `is_all_asked=False` answers MAYBE for YES. `SolverError` where there is no answer."""
         chosen, wanted = codes_of(action), range(len(ruleset.rules)) if only is None else only
         spans = spans_of(ruleset, facts)
+        if (apart := self._apart_for(ruleset)) is not None:
+            asked = {"facts": facts.to_json(), "action": chosen, "only": list(wanted), "is_all_asked": is_all_asked}
+            found = apart.ask(ruleset, self.budget, "decide", asked)
+            return tuple(None if one is None else Truth(one) for one in found)
 
         def job(session: Session) -> tuple[Found, ...]:
             terms = session.terms(ruleset)
@@ -135,6 +155,10 @@ class Solver:
         Raises:
             SolverError: no answer at all.
         """
+        if (apart := self._apart_for(ruleset)) is not None:
+            plain = [[[one.rule, one.action, one.is_broken] for one in clause] for clause in clauses]
+            found = apart.ask(ruleset, self.budget, "find", {"clauses": plain, "inside": list(inside)})
+            return Point(*map(tuple, found)) if found else found
 
         def job(session: Session) -> Point | Literal[False] | None:
             return session.find(session.terms(ruleset), ruleset, clauses, inside)
@@ -144,6 +168,10 @@ class Solver:
     def example(self, ruleset: RuleSet[Any, Any], facts: Facts, action: Codes, rule: int) -> Codes | None:
         """See `example`; `SolverError` where there is no answer."""
         spans = spans_of(ruleset, facts)
+        if (apart := self._apart_for(ruleset)) is not None:
+            asked = {"facts": facts.to_json(), "action": action, "rule": rule}
+            found = apart.ask(ruleset, self.budget, "example", asked)
+            return None if found is None else tuple(found)
 
         def job(session: Session) -> Codes | None:
             terms = session.terms(ruleset)
@@ -170,6 +198,10 @@ class Solver:
             SolverError: no answer at all.
         """
         chosen, spans = codes_of(action), spans_of(ruleset, facts)
+        if (apart := self._apart_for(ruleset)) is not None:
+            told = [None if one is None else one.value for one in claims]
+            asked = {"facts": facts.to_json(), "action": chosen, "claims": told}
+            return apart.ask(ruleset, self.budget, "confirms", asked) is True
 
         def job(session: Session) -> bool:
             terms = session.terms(ruleset)
@@ -177,6 +209,10 @@ class Solver:
                 return session.confirm(terms, claims)
 
         return self._run(job)
+
+    def _apart_for(self, ruleset: RuleSet[Any, Any]) -> Apart | None:
+        """Where this set is decided, if not on the worker thread."""
+        return self._apart if self._apart is not None and not self._is_closed and goes_apart(ruleset) else None
 
     def _run(self, job: Callable[[Session], T]) -> T:
         """Run a job on the worker; interrupt, then abandon a worker without progress."""
