@@ -35,6 +35,7 @@ from symbolic.reading.counterexample import Counterexample
 from symbolic.reading.grounding import Line, ground, lines
 from symbolic.reading.margin import Margin
 from symbolic.reading.reference import MAYBE, NO, YES, Truth, numbers, truth, violated
+from symbolic.reading.schema import NoActionError, grammar, json_schema
 from symbolic.reading.sentence import phrase, sentence
 from symbolic.reloading.diff import diff
 from symbolic.reloading.difference import Difference, Relation
@@ -102,6 +103,7 @@ __all__ = [
     "MetricError",
     "Mode",
     "Next",
+    "NoActionError",
     "Outcome",
     "Quota",
     "Refuge",
@@ -150,10 +152,12 @@ __all__ = [
     "fields",
     "fixed",
     "formatted",
+    "grammar",
     "ground",
     "implies",
     "in_order",
     "ite",
+    "json_schema",
     "known",
     "largest",
     "lines",

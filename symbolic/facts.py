@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 from symbolic.domain import Domain, State, domain_of
 from symbolic.field import UNKNOWN, Code, DomainError, FieldSpec, Interval, Kind, Known, Unknown, Value, show_value
@@ -131,8 +131,17 @@ class Facts:
                 f"expected version 1 of `{schema.__name__}`, got {show_value((record['version'], record['schema']))}; "
                 "read it with its own state type"
             )
-        known = {name: _from_plain(domain_of(schema).field(name), value) for name, value in record["fields"].items()}
-        return cls.of(schema, **known).aged(record["age_s"])
+        return cls.from_values(schema, record["fields"]).aged(record["age_s"])
+
+    @classmethod
+    def from_values(cls, schema: type[State], values: Mapping[str, object]) -> Facts:
+        """Facts from values as JSON holds them, by name; anything else is a `DomainError`.
+
+        None is unknown, a list of two numbers an interval; neighbours are a list of values by name, None among them where
+        there may be one more.
+        """
+        domain = domain_of(schema)
+        return cls.of(schema, **{name: _from_plain(domain, name, value) for name, value in values.items()})
 
     @property
     def sha256(self) -> str:
@@ -215,9 +224,15 @@ def _decode_known(field: FieldSpec, code: Code) -> Known:
     return Interval(cast(float, field.decode(code[0])), cast(float, field.decode(code[1])))
 
 
-def _from_plain(field: FieldSpec, value: object) -> Known:
+def _from_plain(domain: Domain, name: str, value: object) -> Any:
     if value is None:
         return UNKNOWN
+    if name in domain.neighbours and isinstance(value, list):
+        of = cast("type[State]", domain.neighbours[name].schema).__domain__
+        return [_neighbour_from_plain(of, one) for one in value]
+    if name in domain.neighbours:
+        return value
+    field = domain.field(name)
     if isinstance(value, list):
         if len(value) == 2 and all(isinstance(end, (int, float)) and not isinstance(end, bool) for end in value):
             return Interval(value[0], value[1])
@@ -225,6 +240,12 @@ def _from_plain(field: FieldSpec, value: object) -> Known:
             f"expected two ends of an interval for `{field.name}`, got {show_value(value)}; give [low, high]"
         )
     return cast(Value, value)
+
+
+def _neighbour_from_plain(of: Domain, value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _from_plain(of, name, own) for name, own in value.items()}
+    return UNKNOWN if value is None else value
 
 
 def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:

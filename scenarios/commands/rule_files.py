@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from scenarios.config import ConfigError
 
 if TYPE_CHECKING:
-    from symbolic import Action, RuleSet
+    from symbolic import Action, Facts, RuleSet, State
 
 FORMS: Final = "shipped scenario, scenario file, rules file (*.rules) or canonical JSON (*.json)"
 """What a user may name, for help texts."""
@@ -25,6 +26,26 @@ def rule_sets(name: str) -> dict[str, tuple[RuleSet[Any, Any], Action | None]]:
     if path.suffix == ".json":
         return {path.stem: (load_rules(text_of(path)), None)}
     return {role: (one.rules, one.safe_stop) for role, one in sorted(load(name).roles.items())}
+
+
+def facts_of(state: type[State], text: str) -> Facts:
+    """Facts from JSON: values by name, or what `Facts.to_json` wrote.
+
+    Raises:
+        ConfigError: other text.
+        DomainError: values that are none of the state.
+    """
+    from symbolic import Facts
+
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict):
+        raise ConfigError(f'expected a state as a JSON object, got `{text:.60}`; write {{"NAME": VALUE, ...}}')
+    if values.keys() == {"age_s", "fields", "schema", "version"}:
+        return Facts.from_json(text, state)
+    return Facts.from_values(state, values)
 
 
 def text_of(path: Path) -> str:

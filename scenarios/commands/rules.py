@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from scenarios.commands import rule_store
 from scenarios.commands.arguments import Exit, json_argument, print_json
-from scenarios.commands.rule_files import FORMS, rule_sets, text_of
+from scenarios.commands.rule_files import FORMS, facts_of, rule_set, rule_sets, text_of
 from scenarios.config import ConfigError
 
 if TYPE_CHECKING:
@@ -19,13 +19,24 @@ if TYPE_CHECKING:
 def add(commands: Commands) -> None:
     """Declare the commands."""
     rules = commands.add_parser(
-        "rules", help="rules files and stores: fmt, diff, propose, activate, rollback, versions"
+        "rules", help="rules files and stores: fmt, actions, diff, propose, activate, rollback, versions"
     )
     actions = rules.add_subparsers(required=True, metavar="ACTION", parser_class=type(rules))
     fmt = actions.add_parser("fmt", help="bring rules files that declare their types into the canonical layout")
     fmt.add_argument("files", nargs="+", type=Path, metavar="FILE", help="rules files, by custom named *.rules")
     fmt.add_argument("--check", action="store_true", help="write nothing; exit code 1 where a file would change")
     fmt.set_defaults(command=_fmt)
+    may = actions.add_parser(
+        "actions", help="what complies in one state, as a JSON Schema or as a grammar for a writer"
+    )
+    may.add_argument("rules", metavar="RULES", help=FORMS)
+    may.add_argument("--role", help="of a scenario with several")
+    may.add_argument(
+        "--state", required=True, metavar="JSON",
+        help="values by name, null where unknown, [low, high] for an interval; or facts as they are recorded",
+    )  # fmt: skip
+    may.add_argument("--grammar", action="store_true", help="GBNF of the canonical JSON texts instead of a JSON Schema")
+    may.set_defaults(command=_actions)
     diff = actions.add_parser(
         "diff", help="what a change allows and forbids: stricter, looser, equal or incomparable, by proof"
     )
@@ -46,6 +57,21 @@ def _fmt(arguments: argparse.Namespace) -> Exit:
             path.write_text(text, encoding="utf-8")
         print(f"{'would change' if arguments.check else 'changed'}: {path}")
     return Exit.FAILED if arguments.check and changed else Exit.PASS
+
+
+def _actions(arguments: argparse.Namespace) -> Exit:
+    from symbolic import NoActionError, grammar, json_schema
+
+    ruleset, _ = rule_set(arguments.rules, arguments.role)
+    facts = facts_of(ruleset.state, arguments.state)
+    try:
+        if arguments.grammar:
+            print(grammar(ruleset, facts), end="")
+        else:
+            print_json(json_schema(ruleset, facts))
+    except NoActionError as error:
+        raise ConfigError(str(error)) from None
+    return Exit.PASS
 
 
 def _diff(arguments: argparse.Namespace) -> Exit:

@@ -28,11 +28,11 @@ from symbolic.expression import (
     rebuilt,
 )
 from symbolic.field import FieldSpec, Kind
-from symbolic.proving.census import Census, census
+from symbolic.proving.census import SAMPLE, Census, census
 from symbolic.proving.prover import Prover
 from symbolic.proving.report import Finding, Level, Sort
 from symbolic.reading.batch import BatchError
-from symbolic.solving.question import Point
+from symbolic.solving.session import Point
 
 if TYPE_CHECKING:
     from symbolic.rules import RuleSet
@@ -104,14 +104,12 @@ def monotony(prover: Prover) -> Iterator[Finding]:
     if not anchors:
         return
     try:
-        seen = census(doubled)
+        seen = census(doubled, complete=SAMPLE)
     except BatchError:
-        seen = Census()
-    inner = Prover(
-        doubled, seen, prover.solver, answers=prover.answers, complete=prover.complete, sample=prover.sample
-    )
+        seen = Census(is_complete=False)
+    inner = Prover(doubled, seen, prover.solver)
     for place, anchor in enumerate(anchors):
-        match inner.seen.broken.get(place) or inner.ask(inner.breaks(place)):
+        match inner.ever_broken(place):
             case None:
                 text = f"not known whether a message can allow what {anchor} forbids without it"
                 yield Finding(sort=Sort.CLAIM, level=Level.UNKNOWN, rules=(anchor,), text=text)
@@ -119,7 +117,8 @@ def monotony(prover: Prover) -> Iterator[Finding]:
                 yield _shown(doubled, anchor, place, point)
             case _:
                 continue
-    prover.take(inner)
+    prover.num_queries += inner.num_queries
+    prover.faults += inner.faults
 
 
 def _shown(doubled: RuleSet[Any, Any], anchor: str, place: int, point: Point) -> Finding:

@@ -13,8 +13,7 @@ from symbolic.joining.placing import Place, Rules, counted_of, of_one, of_pair
 from symbolic.joining.table import laid_out
 from symbolic.reading.compiled import Codes
 from symbolic.rules import RuleSet
-from symbolic.solving.question import Point
-from symbolic.solving.session import Atom
+from symbolic.solving.session import Atom, Point
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from symbolic.domain import domain_of
 from symbolic.field import Kind
-from symbolic.solving.question import Codes
-from symbolic.solving.session import Session, Terms
+from symbolic.solving.session import Codes, Session, Terms
 
 if TYPE_CHECKING:
     from symbolic.mending.metric import Metric

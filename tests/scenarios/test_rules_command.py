@@ -53,6 +53,39 @@ def test_what_cannot_be_read_is_one_line_and_exit_code_2(
     assert error.count("\n") == 1
 
 
+def test_actions_that_comply_are_printed_as_schema_or_grammar(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "near.rules"
+    path.write_text(
+        "neighbour Other { gap_m: optional whole 0 to 50 }\nstate Car { others: many Other at most 2 }\n"
+        "action Drive { move: stop | go }\nforbid close when any(o in others: o.gap_m < 5) and move is go\n"
+    )
+    for state, moves in (
+        ('{"others": []}', {"enum": ["stop", "go"]}),
+        ('{"others": [{"gap_m": null}]}', {"const": "stop"}),
+    ):
+        assert main(["rules", "actions", str(path), "--state", state]) == 0
+        assert json.loads(capsys.readouterr().out)["properties"] == {"move": moves}
+    assert main(["rules", "actions", str(path), "--state", '{"others": null}', "--grammar"]) == 0
+    assert capsys.readouterr().out == 'root ::= choice0\nchoice0 ::= "{\\"move\\":" ("\\"stop\\"" "}")\n'
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("[]", "expected a state as a JSON object, got `[]`"),
+        ('{"light": 1}', "expected a field of"),
+        ("{}", "expected a fact for"),
+    ],
+)
+def test_a_wrong_state_is_one_line_and_exit_code_2(state: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rules", "actions", "corridor", "--state", state]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
 def store_of(files: Path, *arguments: str) -> int:
     action, *rest = arguments
     return main(["rules", action, str(files / "store"), *rest])
