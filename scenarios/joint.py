@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
-from typing import Final
 
 from agents.deciding.committing import Commits
 from agents.deciding.decide import Ladder, unreadable
@@ -15,10 +13,6 @@ from scenarios.desk import Desk
 from scenarios.scenario import Role, Scenario
 from scenarios.world import Truths
 from symbolic import Commitment, Facts
-
-WITH_PEER: Final = re.compile(r"(\w+)_with_peer_(\d+)")
-"""Name of a rule that an agent keeps with a peer, see `symbolic/joining/binding.py`."""
-OF_PEER: Final = re.compile(r"\w+_of_peer_\d+")
 
 
 def opened(scenario: Scenario, config: RunConfig, seen: Mapping[str, Facts | None], desk: Desk) -> Commits | None:
@@ -64,21 +58,5 @@ def broken_together(
     for name, decision in decisions.items():
         rules, facts = scenario.role_of(name).rules, truths.agents[name].facts
         done[name] = Commitment(name=name, rules=rules, facts=facts, action=rules.actions[decision.action])
-    peers = scenario.joint.peers(done)
-    return {name: _broken(scenario, one, [done[peer] for peer in sorted(peers[name])]) for name, one in done.items()}
-
-
-def _broken(scenario: Scenario, one: Commitment, others: list[Commitment]) -> tuple[str, ...]:
-    assert scenario.joint is not None, "asked for where there are joint rules"
-    if one.facts is None or one.action is None or not others:
-        return ()
-    bound = scenario.joint.bind(one.rules, one.facts, others)
-    own = {rule.name for rule in one.rules.rules}
-    found = []
-    for violation in bound.rules.check(bound.facts, one.action).violations:
-        match = WITH_PEER.fullmatch(violation.name)
-        if match is not None:
-            found.append(f"{match[1]} with {bound.peers[int(match[2]) - 1]}")
-        elif violation.name not in own and not OF_PEER.fullmatch(violation.name):
-            found.append(violation.name)
-    return tuple(found)
+    joint, peers = scenario.joint, scenario.joint.peers(done)
+    return {name: joint.broken(one, [done[peer] for peer in sorted(peers[name])]) for name, one in done.items()}

@@ -1,7 +1,8 @@
 """Deciding in turn: within one tick each agent commits to its action knowing what those before it have committed to.
 
 All agents may ask the core at once; the check of what it proposes waits for the agent's turn. Peers that are still to
-come need no look: they will have to comply with us. A silent peer never comes, so it may do anything.
+come will have to comply with us; only what binds us whatever they do is kept beside them at once. A silent peer never
+comes, so it may do anything.
 """
 
 from __future__ import annotations
@@ -29,13 +30,15 @@ class Held:
     """Latest Lamport time of those decisions; 0 where there is none."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Place:
     """One agent in the order of its tick."""
 
     known: Commitment
     before: tuple[str, ...]
-    """The peers that bind it."""
+    """The peers that are silent or commit before it."""
+    after: tuple[str, ...]
+    """The peers that commit after it."""
     is_over: asyncio.Event = field(default_factory=asyncio.Event)
     """It has committed, or never will."""
     record: Record | None = None
@@ -69,10 +72,10 @@ class Commits:
         places = {name: place for place, name in enumerate(order)}
         self._places = {
             name: _Place(
-                one,
-                tuple(
-                    other for other in [*sorted(self._silent), *order[: places.get(name, 0)]] if other in peers[name]
-                ),
+                known=one,
+                before=tuple(sorted(peers[name] & self._silent))
+                + tuple(other for other in order[: places.get(name, 0)] if other in peers[name]),
+                after=tuple(other for other in order[places.get(name, 0) + 1 :] if other in peers[name]),
             )
             for name, one in heard.items()
         }
@@ -82,17 +85,16 @@ class Commits:
     async def turn(self, agent: str, facts: Facts) -> Held:
         """Wait until all peers before an agent have committed; what it is held to then."""
         place = self._places[agent]
-        before = () if agent in self._silent else place.before
+        if agent in self._silent:  # it hears nobody either
+            return Held(bound=self._joint.bind(place.known.rules, facts, []), peers=(), lamport=0)
         with self._aside(agent):
-            for name in before:
+            for name in place.before:
                 await self._places[name].is_over.wait()
-        bound = self._joint.bind(place.known.rules, facts, [self._places[name].known for name in before])
-        made = [self._places[name].record for name in bound.peers]
-        peers = tuple(
-            PeerCommitment(agent=name, decision_seq=one.seq if one else None, decision_sha256=one.hash if one else None)
-            for name, one in zip(bound.peers, made, strict=True)
-        )
-        return Held(bound=bound, peers=peers, lamport=max((one.lamport for one in made if one), default=0))
+        before, after = ([self._places[name].known for name in names] for names in (place.before, place.after))
+        bound = self._joint.bind(place.known.rules, facts, before, after)
+        made = {name: record for name in bound.peers if (record := self._places[name].record) is not None}
+        peers = tuple(_told(name, made.get(name), is_silent=name in place.before) for name in bound.peers)
+        return Held(bound=bound, peers=peers, lamport=max((one.lamport for one in made.values()), default=0))
 
     def commit(self, agent: str, action: Action, record: Record) -> None:
         """Let those after an agent know what it does; of a silent agent nobody hears."""
@@ -104,6 +106,13 @@ class Commits:
     def close(self, agent: str) -> None:
         """An agent says nothing more: who waits for it takes the worst for granted, unless it has committed."""
         self._places[agent].is_over.set()
+
+
+def _told(name: str, record: Record | None, *, is_silent: bool) -> PeerCommitment:
+    """What is recorded of a peer: its decision, or that it has none and why."""
+    if record is None:
+        return PeerCommitment(agent=name, decision_seq=None, decision_sha256=None, is_silent=is_silent)
+    return PeerCommitment(agent=name, decision_seq=record.seq, decision_sha256=record.hash)
 
 
 @lru_cache(maxsize=256)

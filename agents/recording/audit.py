@@ -287,6 +287,7 @@ def _check_messages(records: Iterable[Record]) -> Iterator[Finding]:
 def _check_peers(records: Iterable[Record]) -> Iterator[Finding]:
     """Every decision of a peer that binds another was made before it, in the same tick, and is what was told of it."""
     by_place = {(record.agent, record.seq): record for record in records}
+    decided = {(one.agent, one.tick): one.lamport for one in by_place.values() if isinstance(one.event, DecisionRecord)}
     for record in by_place.values():
         if not isinstance(record.event, BoundTo):
             continue
@@ -303,6 +304,9 @@ def _check_peers(records: Iterable[Record]) -> Iterator[Finding]:
                 yield _finding(
                     "reference-missing", record, f"`{peer.agent}` had not decided so in record {peer.decision_seq}"
                 )
+            elif made is None and not peer.is_silent:  # it is still to come, so it comes later
+                if decided.get((peer.agent, record.tick), record.lamport) < record.lamport:
+                    yield _finding("peer-mismatch", record, f"`{peer.agent}` had decided already")
             elif not _is_told(facts, f"peer_{number}_", made):
                 yield _finding("peer-mismatch", record, f"what was told of `{peer.agent}` is not what it decided")
 

@@ -358,9 +358,11 @@ class PeerCommitment(Frozen):
 
     agent: Name
     decision_seq: Count | None
-    """Index of its decision in its chain; None where it is silent, so that it may do anything."""
+    """Index of its decision in its chain; None where it has not committed."""
     decision_sha256: Sha256 | None
     """Hash of that record."""
+    is_silent: bool = False
+    """It says nothing, so that it may do anything; one that is not and has no decision yet is only seen."""
 
 
 class BoundTo(Frozen):

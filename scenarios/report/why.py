@@ -14,7 +14,15 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from agents.recording.events import AttemptRecord, DecisionRecord, MassRecord, RoleCard, Scalar, VerdictRecord
+from agents.recording.events import (
+    AttemptRecord,
+    DecisionRecord,
+    MassRecord,
+    PeerCommitment,
+    RoleCard,
+    Scalar,
+    VerdictRecord,
+)
 from agents.recording.trace import Step, Trace
 from scenarios.report.bars import bar
 
@@ -130,10 +138,14 @@ def _peers(trace: Trace, step: Step) -> Iterator[RenderableType]:
     decided = {(record.agent, record.seq): record.event for record in trace.records}
     for number, peer in enumerate(step.bound.peers, start=1):
         event = None if peer.decision_seq is None else decided.get((peer.agent, peer.decision_seq))
-        does = action_text(event.fields) if isinstance(event, DecisionRecord) else "unknown: it is silent"
+        does = action_text(event.fields) if isinstance(event, DecisionRecord) else _undecided(peer)
         place = "" if peer.decision_seq is None else f"record {peer.decision_seq}"
         table.add_row(f"peer_{number}", peer.agent, does, place)
     yield table
+
+
+def _undecided(peer: PeerCommitment) -> str:
+    return "unknown: it is silent" if peer.is_silent else "still to decide: only seen"
 
 
 def _body(body: JsonValue) -> str:

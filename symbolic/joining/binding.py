@@ -4,7 +4,9 @@
     bound = joint.bind(cart_rules, facts, [Commitment(name="cart-1", rules=cart_rules, facts=seen, action=go)])
     bound.rules.check(bound.facts, action)
 
-A committed action is an exact fact. Of a silent peer nothing is known, so the check takes the worst for granted.
+A committed action is an exact fact. Of a silent peer nothing is known, so the check takes the worst for granted. A rule
+binds the last of those whose actions it reads: what reads the action of one agent alone, such as "not into a cell in
+which another stands", binds that one at once, also beside peers that are still to commit.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ class Bound:
     facts: Facts
     """What the agent perceives, and what is known of its peers."""
     peers: tuple[str, ...]
-    """The peers: the first is `peer_1`."""
+    """The peers: the first is `peer_1`; those still to commit come last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ class _Table:
     rules: Rules
     seats: tuple[_Seat, ...]
     """The fields after the agent's own."""
+    placed: Mapping[str, Placed]
+    """Name of a rule -> what it was made of."""
 
 
 class Joint:
@@ -77,7 +81,7 @@ class Joint:
     def __init__(self, *sets: Any) -> None:
         """Put sets of joint rules (`JointRules`) together."""
         self.sets: Joints = sets
-        self._tables: dict[tuple[int, ...], _Table] = {}
+        self._tables: dict[tuple[tuple[int, ...], tuple[int, ...]], _Table] = {}
         self._near: dict[tuple[int, int], tuple[type[State], Any, Expr]] = {}
         self._kept: list[Rules] = []  # INVARIANT: keeps alive what the keys above name by id
 
@@ -86,21 +90,23 @@ class Joint:
         sides = [((one.state, one.action), (one.peer_state, one.peer_action)) for one in self.sets]
         return any(fits(rules, state, action) for pair in sides for state, action in pair)
 
-    def bind(self, own: Rules, facts: Facts, peers: Sequence[Commitment]) -> Bound:
+    def bind(self, own: Rules, facts: Facts, peers: Sequence[Commitment], pending: Sequence[Commitment] = ()) -> Bound:
         """The rules and facts of one decision.
 
         Args:
             own: the rule set of the agent's role.
             facts: what the agent perceives.
-            peers: what is known of those that bind it: committed before it, or silent.
+            peers: what is known of those that have committed before it, or are silent.
+            pending: what is known of those that are still to commit, and will have to comply with it.
 
         Raises:
             RuleError: a rule about all of them is beyond the budget.
         """
-        if not peers:
+        before, after = _sorted(peers), _sorted([one for one in pending if self._is_watched(own, one.rules)])
+        ordered = [*before, *after]
+        if not ordered:
             return Bound(rules=own, facts=facts, peers=())
-        ordered = sorted(peers, key=lambda one: (one.rules.state.__name__, one.rules.action.__name__))
-        table = self.table(own, [one.rules for one in ordered])
+        table = self.table(own, [one.rules for one in before], [one.rules for one in after])
         codes = [_code(ordered[seat.part.agent - 1], seat) for seat in table.seats]
         known = [one.facts.age_s for one in ordered if one.facts is not None]
         return Bound(
@@ -109,13 +115,31 @@ class Joint:
             peers=tuple(one.name for one in ordered),
         )
 
-    def table(self, own: Rules, peers: Sequence[Rules]) -> _Table:
-        """The rule set of one agent among peers of these roles, made once."""
-        key = tuple(map(id, (own, *peers)))
+    def table(self, own: Rules, peers: Sequence[Rules], pending: Sequence[Rules] = ()) -> _Table:
+        """The rule set of one agent among peers of these roles, made once; see `bind`."""
+        key = tuple(map(id, (own, *peers))), tuple(map(id, pending))
         if key not in self._tables:
-            self._kept += (own, *peers)
-            self._tables[key] = _table(self.sets, (own, *peers))
+            self._kept += (own, *peers, *pending)
+            self._tables[key] = _table(self.sets, (own, *peers, *pending), len(peers))
         return self._tables[key]
+
+    def _is_watched(self, own: Rules, peer: Rules) -> bool:
+        """Whether some rule binds an agent beside a peer of that role before the peer commits."""
+        return len(self.table(own, [], [peer]).rules.rules) > len(own.rules)
+
+    def broken(self, one: Commitment, others: Sequence[Commitment]) -> tuple[str, ...]:
+        """The joint rules that an agent has broken with others, all having acted: as `rule with peer`, or `rule`.
+
+        Each is told once: of the agent whose rule it is, or of the other one where it alone acts.
+        """
+        if one.facts is None or one.action is None or not others:
+            return ()
+        bound = self.bind(one.rules, one.facts, others)
+        placed = self.table(one.rules, [peer.rules for peer in _sorted(others)]).placed
+        broken = [placed[found.name] for found in bound.rules.check(bound.facts, one.action).violations]
+        own = {rule.name for rule in one.rules.rules}
+        joint = [rule for rule in broken if rule.rule.name not in own]
+        return tuple(_told(rule, bound.peers) for rule in joint if rule.agents[0] == 0 or rule.actors == {0})
 
     def graph(self, seen: Mapping[str, Commitment]) -> nx.Graph[str]:
         """The agents, those connected that are in range of each other, or may be for all that is known."""
@@ -173,10 +197,15 @@ def _code(peer: Commitment, seat: _Seat) -> Code:
     return _codes(peer)[seat.index]
 
 
-def _table(sets: Joints, roles: Sequence[Rules]) -> _Table:
+def _sorted(peers: Sequence[Commitment]) -> list[Commitment]:
+    """Peers by role, so that few rule sets serve all of them."""
+    return sorted(peers, key=lambda one: (one.rules.state.__name__, one.rules.action.__name__))
+
+
+def _table(sets: Joints, roles: Sequence[Rules], num_before: int) -> _Table:
     """The rules of the first agent, and its joint rules with all others, over its own fields and theirs."""
     own, numbers = roles[0], range(1, len(roles))
-    wanted = [part for part in _wanted(sets, roles) if part.agent]
+    wanted = [part for part in _wanted(sets, roles, num_before) if part.agent]
     specs = {spec.name: spec for spec in domain_of(own.state).fields}
     specs.update({_name(part): source(roles, part) for part in wanted})
     state = derived(f"{own.state.__name__}Among{len(numbers)}", specs)
@@ -187,28 +216,31 @@ def _table(sets: Joints, roles: Sequence[Rules]) -> _Table:
         return Read(Owner.STATE, domain_of(state).field(_name(part)))
 
     bound: Rules = RuleSet(state, own.action, decider=own.decider)
-    for placed in _placed(sets, roles, place):
+    named = {_rule_name(placed): placed for placed in _placed(sets, roles, num_before, place)}
+    for name, placed in named.items():
         bound.add(
             kind=placed.rule.kind,
-            name=_rule_name(placed),
+            name=name,
             expression=placed.expression,
             title=placed.rule.title,
             priority=placed.rule.priority,
             source=placed.rule.source,
             is_critical=placed.rule.is_critical,
         )
-    return _Table(bound, tuple(_Seat(part, source(roles, part).index) for part in wanted))
+    return _Table(bound, tuple(_Seat(part, source(roles, part).index) for part in wanted), named)
 
 
-def _placed(sets: Joints, roles: Sequence[Rules], place: Place) -> Iterable[Placed]:
-    numbers = range(1, len(roles))
+def _placed(sets: Joints, roles: Sequence[Rules], num_before: int, place: Place) -> Iterable[Placed]:
+    """The rules that bind the first agent: what it alone decides, and what it decides after others."""
     yield from of_one(roles[0], 0, place)
-    for peer in numbers:
-        yield from of_pair(sets, roles, 0, peer, place)
-    yield from of_group(sets, roles, 0, numbers, place)
+    for peer in range(1, len(roles)):
+        for one in of_pair(sets, roles, 0, peer, place):
+            if one.actors == {0} or (peer <= num_before and (0 in one.actors or not one.actors)):
+                yield one
+    yield from of_group(sets, roles, 0, range(1, num_before + 1), place)
 
 
-def _wanted(sets: Joints, roles: Sequence[Rules]) -> list[Part]:
+def _wanted(sets: Joints, roles: Sequence[Rules], num_before: int) -> list[Part]:
     """The fields that the rules read, in order of agent, owner and declaration."""
     used: set[Part] = set()
 
@@ -216,7 +248,7 @@ def _wanted(sets: Joints, roles: Sequence[Rules]) -> list[Part]:
         used.add(part)
         return Read(part.owner, source(roles, part))
 
-    for _ in _placed(sets, roles, place):
+    for _ in _placed(sets, roles, num_before, place):
         pass
     return sorted(used, key=lambda part: (part.agent, part.owner is Owner.ACTION, source(roles, part).index))
 
@@ -240,6 +272,12 @@ def _rule_name(placed: Placed) -> str:
             return f"{placed.rule.name}_of_{PEER}{peer}"
         case _:
             return placed.rule.name
+
+
+def _told(placed: Placed, peers: Sequence[str]) -> str:
+    """A joint rule by name, and whom it is kept with."""
+    other = [agent for agent in placed.agents if agent]
+    return f"{placed.rule.name} with {peers[other[0] - 1]}" if other else placed.rule.name
 
 
 def in_order(ranks: Mapping[str, float]) -> tuple[str, ...]:

@@ -35,20 +35,22 @@ def blockade(proof: Proof, own: Rules, roles: Sequence[Rules], *, is_compliant: 
         proof: what is asked with.
         own: the rule set of the agent's role.
         roles: those of all roles.
-        is_compliant: whether each of the peers keeps the rules of its own role.
+        is_compliant: whether each of the peers keeps the rules of its own role, and what it alone decides beside the
+            agent.
     """
     agents = (own, *(role for _ in own.actions for role in roles))
     peers = range(1, len(agents))
 
     def say(place: Place) -> list[list[Expr]]:
-        """Violations: of the agent's own rules and then each peer's, and then those of each peer beside the agent."""
+        """Violations: of the agent's own rules, then of what each peer keeps, then of what the agent keeps with it."""
         alone = [[violation_of(one) for one in of_one(role, n, place)] for n, role in enumerate(agents)]
-        beside = [
-            [violation_of(one) for one in of_pair(proof.joints, agents, 0, peer, place)]
-            + counted_of(proof.joints, agents, 0, peer, place)
-            for peer in peers
-        ]
-        return [alone[0], *(alone[1:] if is_compliant else [[] for _ in peers]), *beside]
+        kept: list[list[Expr]] = [[] for _ in peers]
+        beside = [counted_of(proof.joints, agents, 0, peer, place) for peer in peers]
+        for number, peer in enumerate(peers):
+            for one in of_pair(proof.joints, agents, 0, peer, place):
+                (kept if one.actors == {peer} else beside)[number].append(violation_of(one))
+            kept[number] = [*alone[peer], *kept[number]] if is_compliant else []
+        return [alone[0], *kept, *beside]
 
     layout = laid_out(agents, say, peers)
     rules: Rules = RuleSet(layout.state, own.action)

@@ -23,6 +23,7 @@ from symbolic.expression import (
     Junction,
     Number,
     Order,
+    Owner,
     Read,
 )
 from symbolic.joining.pairing import Part
@@ -45,6 +46,8 @@ class Placed:
     """The rule that it is made of."""
     agents: tuple[int, ...]
     """Whose rule it is, and of a pair the other one; of a group the agent that is bound."""
+    actors: frozenset[int]
+    """The agents whose actions it reads: the last of them to commit is bound by it."""
     expression: Expr
     """What is forbidden or required."""
 
@@ -53,7 +56,7 @@ def of_one(rules: Rules, agent: int, place: Place) -> Iterator[Placed]:
     """The rules of one agent's role."""
     for rule in rules.rules:
         expression = renamed(rule.expression, lambda read: place(Part(agent, read.owner, read.field.name)))
-        yield Placed(rule=rule, agents=(agent,), expression=expression)
+        yield Placed(rule=rule, agents=(agent,), actors=frozenset({agent}), expression=expression)
 
 
 def of_pair(joints: Joints, roles: Sequence[Rules], one: int, other: int, place: Place) -> Iterator[Placed]:
@@ -68,7 +71,8 @@ def of_pair(joints: Joints, roles: Sequence[Rules], one: int, other: int, place:
                 said = _moved(joint, rule.expression, first, second, place)
                 is_forbidden = rule.kind == "forbid"
                 expression = junction(Junction.AND, [near, said]) if is_forbidden else _implied(near, said)
-                yield Placed(rule=rule, agents=(first, second), expression=expression)
+                actors = {(first, second)[joint.layout.part(read).agent] for read in rule.reads if _is_act(joint, read)}
+                yield Placed(rule=rule, agents=(first, second), actors=frozenset(actors), expression=expression)
 
 
 def of_group(
@@ -122,7 +126,11 @@ def _counted(
     total: Expr = marks[0] if len(marks) == 1 else Compute(Arithmetic.ADD, tuple(marks))
     is_full = Compare(Order.GE, total, Number(Fraction(quota.most)))
     expression = Join(Junction.AND, (_does(quota, decider, place), is_full))
-    return Placed(rule=quota.rule, agents=(decider,), expression=expression)
+    return Placed(rule=quota.rule, agents=(decider,), actors=frozenset({decider, *peers}), expression=expression)
+
+
+def _is_act(joint: JointRules[Any, Any, Any, Any], read: Read) -> bool:
+    return joint.layout.part(read).owner is Owner.ACTION
 
 
 def _implied(condition: Expr, consequence: Expr) -> Expr:

@@ -8,7 +8,7 @@ Two questions for each group of roles, over all states that its agents can be in
   joint actions sound.
 
 Groups of any size follow in two ways. (1) Whoever is stuck is stuck because each of its n actions breaks a rule of its
-own or one with some agent before it; one such agent for each action is enough, and what they chose stays possible
+own or one with some other agent; one such agent for each action is enough, and what they chose stays possible
 without the others. So groups up to n + 1 answer for all (in the spirit of Helly's theorem), if no rule counts agents.
 (2) It is enough that no agent can be blocked by one peer for each action, even by peers that could not be together.
 
@@ -18,7 +18,7 @@ The solver answers; points are tried (`sweep.py`), all where they are few. Unkno
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Final, Literal, TypeAlias
 
@@ -104,25 +104,46 @@ def _group(
     proof: Proof, names: tuple[str, ...], roles: Sequence[Rules], smaller: Mapping[tuple[str, ...], GroupAnswer]
 ) -> GroupAnswer:
     """Both answers for one group; where each agent finds an action in turn, a joint one exists."""
-    last = table(proof.joints, roles, num_committed=len(roles) - 1)
-    rules = rules_of(last)
-    seen = sweep(last, rules, complete=proof.complete, sample=proof.sample)
-    stuck = _stuck(proof, last, rules, seen)
-    in_turn = _told(stuck)
+    asked = [one for decider in range(len(roles)) if (one := _asked(proof, roles, decider)) is not None]
+    last = asked[-1]
     before = smaller.get(names[:-1])
-    lacking: Counterexample = False
-    if in_turn is not Answer.YES or (before is not None and before.exists is not Answer.YES):
-        lacking = _lacking(proof, roles, seen)
+    in_turn = _worst([_told(one.stuck) for one in asked] + ([] if before is None else [before.in_turn]))
+    lacking: Counterexample = False if in_turn is Answer.YES else _lacking(proof, roles, last.seen)
     found = GroupAnswer(
         roles=names,
         exists=_told(lacking),
         in_turn=in_turn,
-        num_points=seen.num_points,
-        is_complete=seen.is_complete,
+        num_points=sum(one.seen.num_points for one in asked),
+        is_complete=all(one.seen.is_complete for one in asked),
     )
     if all(smaller[part].in_turn is Answer.YES for part in _parts(names) if part in smaller):  # else it is known why
-        proof.findings += _found(found, last, rules, stuck, lacking)
+        proof.findings += _found(found, asked, lacking)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What was found of one agent of a group."""
+
+    group: Table
+    rules: Rules
+    seen: Sweep
+    stuck: Counterexample
+
+
+def _asked(proof: Proof, roles: Sequence[Rules], decider: int) -> _Asked | None:
+    """Whether an agent can get stuck; None where those after it matter nothing, so that a smaller group has told."""
+    group = table(proof.joints, roles, decider)
+    if decider < len(roles) - 1 and not group.looks_ahead:
+        return None
+    rules = rules_of(group)
+    seen = sweep(group, rules, complete=proof.complete, sample=proof.sample)
+    return _Asked(group, rules, seen, _stuck(proof, group, rules, seen))
+
+
+def _worst(answers: Sequence[Answer]) -> Answer:
+    """What holds of all: no where one is no, else unknown where one is."""
+    return next((one for one in (Answer.NO, Answer.UNKNOWN) if one in answers), Answer.YES)
 
 
 def _parts(names: tuple[str, ...]) -> list[tuple[str, ...]]:
@@ -131,8 +152,8 @@ def _parts(names: tuple[str, ...]) -> list[tuple[str, ...]]:
 
 
 def rules_of(group: Table) -> Rules:
-    """The rules of a table whose last agent decides, in the order of its steps, as a set."""
-    rules: Rules = RuleSet(group.layout.state, group.roles[-1].action)
+    """The rules of a table in which one agent decides, in the order of its steps, as a set."""
+    rules: Rules = RuleSet(group.layout.state, group.deciding[0].action)
     for number, placed in enumerate(placed for step in group.steps for placed in step):
         rules.add(kind=placed.rule.kind, name=f"r{number:06}", title=_title(placed), expression=placed.expression)
     return rules
@@ -178,7 +199,7 @@ def _lacking(proof: Proof, roles: Sequence[Rules], seen: Sweep) -> Counterexampl
     """
     if seen.lacking is not None:
         return seen.lacking
-    group = table(proof.joints, roles, num_committed=0)
+    group = table(proof.joints, roles, None)
     violations = [violation_of(placed) for step in group.steps for placed in step]
     broken = compile_rules(violations, domain_of(group.layout.state), _joined(roles))
     state: Codes = tuple(one.low for one in domain_of(group.layout.state).fields)
@@ -222,33 +243,32 @@ def _joined(roles: Sequence[Rules]) -> Domain:
     return Domain("Acts", tuple(replace(spec, index=index) for index, spec in enumerate(fields)), {}, ())
 
 
-def _found(
-    answer: GroupAnswer,
-    group: Table,
-    rules: Rules,
-    stuck: Counterexample,
-    lacking: Counterexample,
-) -> Iterator[Finding]:
+def _found(answer: GroupAnswer, asked: Sequence[_Asked], lacking: Counterexample) -> Iterator[Finding]:
     """What is to be told of a group."""
     names = ", ".join(answer.roles)
     if answer.exists is Answer.UNKNOWN:
         text = f"not known whether {names} have a joint action that keeps every rule in every joint state"
         yield Finding(sort=Sort.NO_JOINT_ACTION, level=Level.UNKNOWN, rules=(), text=text)
     elif isinstance(lacking, tuple):
-        shown, text = _named(group.layout.state, lacking), f"{names} have no joint action here that keeps every rule"
+        shown, text = (
+            _named(asked[-1].group.layout.state, lacking),
+            f"{names} have no joint action here that keeps every rule",
+        )
         yield Finding(sort=Sort.NO_JOINT_ACTION, level=Level.ERROR, rules=(), text=text, state=shown)
     if answer.in_turn is Answer.UNKNOWN:
         text = f"not known whether {names}, deciding in turn, always find an action that keeps every rule"
         yield Finding(sort=Sort.STUCK, level=Level.UNKNOWN, rules=(), text=text)
-    elif isinstance(stuck, tuple):
-        why = "; ".join(_blocked(group, rules, stuck))
-        text = f"deciding in turn as {names}, the last finds no action that keeps every rule here: {why}"
-        yield Finding(sort=Sort.STUCK, level=Level.ERROR, rules=(), text=text, state=_named(group.layout.state, stuck))
+    stuck = next((one for one in asked if isinstance(one.stuck, tuple)), None)
+    if stuck is not None and isinstance(stuck.stuck, tuple):
+        place, why = len(stuck.group.steps), "; ".join(_blocked(stuck.group, stuck.rules, stuck.stuck))
+        text = f"deciding in turn as {names}, agent_{place} finds no action that keeps every rule here: {why}"
+        shown = _named(stuck.group.layout.state, stuck.stuck)
+        yield Finding(sort=Sort.STUCK, level=Level.ERROR, rules=(), text=text, state=shown)
 
 
 def _blocked(group: Table, rules: Rules, state: Codes) -> Iterator[str]:
     """Each action of the last agent with a rule that it breaks."""
-    for action in group.roles[-1].actions:
+    for action in group.deciding[0].actions:
         first = next(place for place in rules.compiled(state, rules.codes_of(action)) if place >= group.num_kept)
         done = "-".join(str(value) for value in action.model_dump().values())
         yield f"{done} breaks {rules.rules[first].title}"
@@ -264,9 +284,9 @@ def _named(state: type[State], codes: Codes) -> tuple[tuple[str, str], ...]:
 
 def _any_size(proof: Proof, roles: Sequence[Rules], groups: Sequence[GroupAnswer], largest: int) -> Answer:
     """Whether nobody gets stuck in a group of any size; see the head of this file."""
-    answers = {one.in_turn for one in groups}
-    if answers != {Answer.YES}:
-        return Answer.NO if Answer.NO in answers else Answer.UNKNOWN
+    told = _worst([one.in_turn for one in groups])
+    if told is not Answer.YES:
+        return told
     has_quotas = any(joint.quotas for joint in proof.joints)
     if not has_quotas and all(len(role.actions) < largest for role in roles):
         return Answer.YES
@@ -280,10 +300,10 @@ def _any_size(proof: Proof, roles: Sequence[Rules], groups: Sequence[GroupAnswer
 
 def _beside_silent(proof: Proof, roles: Mapping[str, Rules]) -> Answer:
     """Whether agents have an action beside peers of which nothing is known."""
-    answers = set()
+    answers = []
     for name, role in roles.items():
         asked = blockade(proof, role, list(roles.values()), is_compliant=False)
-        answers.add(_told(asked.found))
+        answers.append(_told(asked.found))
         if asked.found is None:
             text = f"not known whether {name} always has an action that no peer can break"
             proof.findings.append(Finding(sort=Sort.STUCK, level=Level.UNKNOWN, rules=(), text=text))
@@ -291,4 +311,4 @@ def _beside_silent(proof: Proof, roles: Mapping[str, Rules]) -> Answer:
             text = f"{name} has no action here that silent peers could not break, so it does its safe stop beside them"
             state = tuple(one for one in _named(asked.state, asked.found) if one[0].startswith("agent_1_"))
             proof.findings.append(Finding(sort=Sort.STUCK, level=Level.WARNING, rules=(), text=text, state=state))
-    return next((one for one in (Answer.NO, Answer.UNKNOWN) if one in answers), Answer.YES)
+    return _worst(answers)

@@ -36,11 +36,11 @@ class Sweep:
     stuck: Codes | None = None
     """A state of the table in which those before have kept every rule, and the last agent cannot."""
     lacking: Codes | None = None
-    """The first fields of it, without acts: a joint state in which no joint action keeps every rule."""
+    """Its first fields, without acts: a state in which those up to the agent have no joint action that keeps all."""
 
 
 def sweep(group: Table, rules: Any, *, complete: int, sample: int, seed: int = 0) -> Sweep:
-    """Visit points of a table in which all agents but the last have committed.
+    """Visit points of a table in which one agent decides.
 
     Args:
         group: the table.
@@ -52,7 +52,7 @@ def sweep(group: Table, rules: Any, *, complete: int, sample: int, seed: int = 0
     spans = [(one.low, one.high) for one in domain_of(group.layout.state).fields]
     count = len(spans) - group.layout.num_acts
     num_states, num_acts = (math.prod(high - low + 1 for low, high in part) for part in (spans[:count], spans[count:]))
-    actions = [codes_of(action) for action in group.roles[-1].actions]
+    actions = [codes_of(action) for action in group.deciding[0].actions]
     weight = num_acts * len(actions)
     found = Sweep(is_complete=num_states * weight <= complete)
     try:

@@ -1,14 +1,14 @@
 """A group of agents side by side: what they perceive as one state, and every rule that binds them.
 
-The agents decide one after another. A rule belongs to the **step** of the last agent that it is about: that agent is
-bound by it, those before it have committed already.
+The agents decide one after another. A rule belongs to the **step** of the last agent whose action it reads: that agent
+is bound by it, those before it have committed already, those after it are only seen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, product
+from itertools import accumulate, combinations, product
 from typing import Final, Generic, TypeVar
 
 from symbolic.derivation import derived
@@ -79,17 +79,20 @@ def _name(part: Part) -> str:
 class Table:
     """The rules of a group."""
 
-    roles: tuple[Rules, ...]
-    """The role's rule set of each agent, in the order in which they decide."""
+    deciding: tuple[Rules, ...]
+    """The role's rule set of the agent that decides, or of all where all decide at once."""
     layout: Layout[tuple[tuple[Placed, ...], ...]]
-    """For each agent the rules that bind it when it decides."""
-    num_committed: int
-    """The first so many agents have committed."""
+    """For each agent up to the one that decides the rules that bind it."""
 
     @property
     def steps(self) -> tuple[tuple[Placed, ...], ...]:
-        """For each agent the rules that bind it when it decides."""
+        """For each agent up to the one that decides the rules that bind it; the last are those of this one."""
         return self.layout.said
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether some rule binds the agent that decides beside one that is still to commit."""
+        return any(max(placed.agents) >= len(self.steps) for placed in self.steps[-1])
 
     @property
     def num_kept(self) -> int:
@@ -98,19 +101,27 @@ class Table:
 
     @property
     def acts(self) -> list[Codes]:
-        """All joint actions of those that have not committed, as codes."""
-        each = [[role.codes_of(action) for action in role.actions] for role in self.roles[self.num_committed :]]
+        """All actions of those that decide, as codes."""
+        each = [[role.codes_of(action) for action in role.actions] for role in self.deciding]
         return [tuple(code for codes in chosen for code in codes) for chosen in product(*each)]
 
 
-def table(joints: Joints, roles: Sequence[Rules], *, num_committed: int) -> Table:
-    """The rules of agents of these roles, of which the first have committed."""
-    layout = laid_out(roles, lambda place: _steps(joints, roles, place), range(num_committed))
-    return Table(roles=tuple(roles), layout=layout, num_committed=num_committed)
+def table(joints: Joints, roles: Sequence[Rules], decider: int | None) -> Table:
+    """The rules of agents of these roles.
+
+    Args:
+        joints: the joint rules.
+        roles: the rule set of each agent, in the order in which they decide.
+        decider: the agent that decides, those before it having committed; None where all decide at once.
+    """
+    if decider is None:
+        return Table(deciding=tuple(roles), layout=laid_out(roles, lambda place: _steps(joints, roles, place), ()))
+    layout = laid_out(roles, lambda place: _steps(joints, roles, place)[: decider + 1], range(decider))
+    return Table(deciding=(roles[decider],), layout=layout)
 
 
 def _steps(joints: Joints, roles: Sequence[Rules], place: Place) -> tuple[tuple[Placed, ...], ...]:
-    """For each agent its own rules, and the joint ones with those before it."""
+    """For each agent its own rules, and the joint ones of which it is the last to act."""
 
     def linked(one: int, other: int) -> Expr:
         """Where two agents are of one group: in range of each other, or both of a third."""
@@ -121,11 +132,10 @@ def _steps(joints: Joints, roles: Sequence[Rules], place: Place) -> tuple[tuple[
         ]
         return junction(Junction.OR, [near(joints, roles, one, other, place), *third])
 
-    return tuple(
-        (
-            *of_one(roles[agent], agent, place),
-            *(placed for before in range(agent) for placed in of_pair(joints, roles, agent, before, place)),
-            *of_group(joints, roles, agent, range(agent), place, linked),
-        )
-        for agent in range(len(roles))
-    )
+    steps = [list(of_one(role, agent, place)) for agent, role in enumerate(roles)]
+    for before, agent in combinations(range(len(roles)), 2):
+        for placed in of_pair(joints, roles, agent, before, place):
+            steps[max(placed.actors, default=agent)].append(placed)
+    for agent, step in enumerate(steps):
+        step += of_group(joints, roles, agent, range(agent), place, linked)
+    return tuple(map(tuple, steps))

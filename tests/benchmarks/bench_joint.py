@@ -180,7 +180,8 @@ def proofs() -> None:
         "100 driving rules": ({"car": driving_rules(100)}, driving_joint()),
     }
     print(
-        "\n| joint rules | k = 2, s | k = 2 and 3, s | exists, k = 2, 3 | in turn, k = 2, 3 | any size | beside silent | queries |"
+        "\n| joint rules | k = 2, s | k = 2 and 3, s | exists, k = 2, 3 | in turn, k = 2, 3 | any size "
+        "| beside silent | queries |"
     )
     print("|---|---|---|---|---|---|---|---|")
     for name, (roles, joint) in sets.items():

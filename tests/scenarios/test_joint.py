@@ -135,6 +135,36 @@ def test_more_peers_than_a_prompt_has_slots_is_refused_before_the_run(tmp_path: 
     run(doorway(Part.JOINT, scenario=str(file), episodes=1), out=tmp_path / "free", core=LAWFUL)
 
 
+YARD = """
+from scenarios.corridor.world import CorridorWorld
+from scenarios.doorway import scenario as doorway
+from scenarios.corridor.rules import Cart, Move
+from scenarios.scenario import Scenario
+from symbolic import Joint, JointRules
+rules = JointRules(Cart, Move)
+@rules.forbid(priority=80)
+def give_way(i, a, j, b):
+    "Do not enter while a cart of the other corridor stands before the crossing and need not yield."
+    return (i.crossing_in == 1) & i.must_yield & (j.crossing_in == 1) & ~j.must_yield & (a.step == "go")
+scenario = Scenario(name="yard", world=CorridorWorld, roles=doorway.roles, joint=Joint(rules))
+"""
+
+
+def test_rule_over_one_action_binds_before_the_peer_commits(tmp_path: Path) -> None:
+    file = tmp_path / "yard.py"
+    file.write_text(YARD.replace("~j.must_yield", "j.must_yield").replace("& i.must_yield", "& ~i.must_yield"))
+    summary = summary_of(tmp_path, doorway(scenario=str(file)), RECKLESS)
+    assert summary.violations.together_true == 0
+    bound = [record.event for record in Trace.read(tmp_path / "run").records if isinstance(record.event, BoundTo)]
+    pending = [peer for one in bound for peer in one.peers if peer.decision_seq is None]
+    assert pending
+    assert not any(peer.is_silent for peer in pending)
+    assert audit_run(tmp_path / "run").findings == ()
+    assert replay(tmp_path / "run") is None
+    free = summary_of(tmp_path / "off", doorway(Part.JOINT, scenario=str(file)), RECKLESS)
+    assert free.violations.together_true
+
+
 # What an audit finds: each chain is sealed anew after the change, as a forger would
 
 
@@ -175,6 +205,7 @@ def peer(event: dict[str, object], **changes: object) -> None:
         (lambda event: peer(event, decision_sha256="1" * 64), {"reference-missing"}),
         (lambda event: peer(event, decision_seq=0), {"reference-missing"}),
         (lambda event: peer(event, decision_seq=None, decision_sha256=None), {"peer-mismatch"}),
+        (lambda event: peer(event, decision_seq=None, decision_sha256=None, is_silent=True), {"peer-mismatch"}),
         (lambda event: event.update(observation_seq=0), {"peer-mismatch"}),
         (lambda event: event.update(ruleset_sha256="1" * 64), {"peer-mismatch"}),
         (
@@ -182,7 +213,7 @@ def peer(event: dict[str, object], **changes: object) -> None:
             {"peer-mismatch", "reference-missing"},
         ),
     ],
-    ids=["nothing", "hash", "place", "silence", "facts", "rules", "no facts"],
+    ids=["nothing", "hash", "place", "lateness", "silence", "facts", "rules", "no facts"],
 )
 def test_audit_changed_peer_of_a_decision_is_found(
     change: Callable[[dict[str, object]], None], problems: set[str], chains: dict[str, list[Record]]

@@ -41,6 +41,8 @@ class World:
     """Violations of a role's rules: state, act."""
     together: list[Test] = field(default_factory=list)
     """Violations of joint rules: state, act, state, act of an ordered pair."""
+    reads: list[tuple[bool, bool]] = field(default_factory=list)
+    """For each of them whether it reads the act of the first, and of the second."""
     near: Test = lambda i, j: True
     counts: list[tuple[int, Test]] = field(default_factory=list)
 
@@ -51,17 +53,45 @@ class World:
         return self.own.action(to=act)
 
     def is_good(self, states: Sequence[Values], acts: Sequence[str]) -> bool:
-        """Whether some agents keep every rule: their own, those of each ordered pair, and the counts of each group."""
+        """Whether the first agents, which have acted, keep all that is decided: rules of their own, rules of each
+        ordered pair of which no act is still to come, and the counts of each group.
+        """
         agents = list(zip(states, acts, strict=False))
+        num_acted = len(agents)
+        every = [*agents, *((state, "") for state in states[num_acted:])]
         return (
             not any(broken(*agent) for agent in agents for broken in self.may)
-            and all(self.is_pair_good(one, other) for one, other in itertools.permutations(agents, 2))
+            and all(
+                self.is_pair_good(every[i], every[j], (i < num_acted, j < num_acted))
+                for i, j in itertools.permutations(range(len(every)), 2)
+            )
             and all(self._is_group_good(states, agents, group) for group in self._groups(states))
         )
 
-    def is_pair_good(self, one: tuple[Values, str], other: tuple[Values, str]) -> bool:
+    def is_pair_good(
+        self, one: tuple[Values, str], other: tuple[Values, str], has_acted: tuple[bool, bool] = (True, True)
+    ) -> bool:
+        """Whether an ordered pair keeps the joint rules; those are left out that read an act still to come, or none
+        while one is to come.
+        """
+        if not (self.near(one[0], other[0]) or self.near(other[0], one[0])):
+            return True
+        decided = [
+            all(has for has, is_read in zip(has_acted, reads, strict=True) if is_read or not any(reads))
+            for reads in self.reads
+        ]
+        return not any(
+            broken(*one, *other) for broken, is_decided in zip(self.together, decided, strict=True) if is_decided
+        )
+
+    def is_mine(self, one: tuple[Values, str], other: tuple[Values, str]) -> bool:
+        """Whether an agent keeps with another what its own act is read in, or no act at all."""
         is_near = self.near(one[0], other[0]) or self.near(other[0], one[0])
-        return not is_near or not any(broken(*one, *other) for broken in self.together)
+        return not is_near or not any(
+            (broken(*one, *other) and (reads[0] or not any(reads)))
+            or (broken(*other, *one) and (reads[1] or not any(reads)))
+            for broken, reads in zip(self.together, self.reads, strict=True)
+        )
 
     def _is_group_good(self, states: Sequence[Values], agents: list[tuple[Values, str]], group: set[int]) -> bool:
         return all(sum(does(*agents[n]) for n in group if n < len(agents)) <= most for most, does in self.counts)
@@ -91,9 +121,10 @@ def world(seed: int, *, num_acts: int = 2, with_counts: bool = False) -> World:
         rules.in_range(lambda i, j: abs(i.place - j.place) <= reach)
         found.near = lambda i, j: bool(abs(_get(i, "place") - _get(j, "place")) <= reach)
     for number in range(rng.choice((1, 2))):
-        test = _pair_test(rng, acts)
+        test, reads = _pair_test(rng, acts)
         rules.forbid(id=f"joint{number}")(lambda i, a, j, b, test=test: test(i, a, j, b))
         found.together.append(test)
+        found.reads.append(reads)
     if with_counts:
         test = _all(_act_atom(rng, acts), _own_atom(rng)) if rng.random() < 0.5 else _act_atom(rng, acts)
         most = rng.choice((1, 2))
@@ -136,8 +167,8 @@ def _act_atom(rng: Random, acts: Sequence[str]) -> Test:
     return lambda s, a: _is_act(a, word)
 
 
-def _pair_test(rng: Random, acts: Sequence[str]) -> Test:
-    """A conjunction over both agents, so that it differs both ways round."""
+def _pair_test(rng: Random, acts: Sequence[str]) -> tuple[Test, tuple[bool, bool]]:
+    """A conjunction over both agents, so that it differs both ways round; whose acts it reads."""
     mine, theirs, apart = rng.choice(list(acts)), rng.choice(list(acts)), rng.randint(-1, 1)
     parts: list[Test] = [
         lambda i, a, j, b: _is_act(a, mine),
@@ -146,4 +177,5 @@ def _pair_test(rng: Random, acts: Sequence[str]) -> Test:
         lambda i, a, j, b: _get(j, "tired"),
         lambda i, a, j, b: _get(i, "place") <= 1,
     ]
-    return _all(*rng.sample(parts, rng.choice((2, 3, 3))))
+    chosen = rng.sample(parts, rng.choice((2, 3, 3)))
+    return _all(*chosen), (parts[0] in chosen, parts[1] in chosen)

@@ -57,7 +57,8 @@ def test_commit_in_turn_all_agents_comply_with_every_joint_rule(
             for one in done
             if one in peers[name]
         ]
-        bound = here.joint.bind(here.own, here.facts(states[place]), before)
+        after = [seen[one] for one in seen if one not in done and one != name and one in peers[name]]
+        bound = here.joint.bind(here.own, here.facts(states[place]), before, after)
         free = [act for act in here.acts if bound.rules.check(bound.facts, here.action(act)).is_safe]
         if not free and (here.own.rules or bound.peers):
             return  # stuck: whether that can happen is what the proof says
@@ -191,12 +192,29 @@ def test_symmetric_rule_is_checked_once_and_others_both_ways() -> None:
     own, rules = RuleSet(Walker, Pace), JointRules(Walker, Pace)
     rules.in_range(lambda i, j: absolute(i.place - j.place) <= 1)
     rules.forbid(id="both", is_symmetric=True)(lambda i, a, j, b: (b.to == "go") & (a.to == "go"))
-    rules.forbid(id="same")(lambda i, a, j, b: (i.place + 1 == j.place) & (a.to == "go"))
+    rules.forbid(id="same")(lambda i, a, j, b: (i.place + 1 == j.place) & (a.to == "go") & (b.to == "stay"))
+    rules.forbid(id="taken")(lambda i, a, j, b: (i.place + 1 == j.place) & (a.to == "go"))
     # Not alike as trees, so the solver must show it: i - j >= 1 or <= -1 is the same both ways round.
     apart = rules.require(id="apart", is_symmetric=True)
     apart(lambda i, a, j, b: (i.place - j.place >= 1) | (j.place >= 1 + i.place) | (a.to == b.to))
     names = {rule.name for rule in Joint(rules).table(own, [own]).rules.rules}
-    assert names == {"both_with_peer_1", "same_with_peer_1", "same_of_peer_1", "apart_with_peer_1"}
+    both_ways = {"same_with_peer_1", "same_of_peer_1"}
+    assert names == {"both_with_peer_1", "apart_with_peer_1", "taken_with_peer_1"} | both_ways
+
+
+def test_bind_peer_still_to_commit_binds_only_in_what_the_agent_alone_decides() -> None:
+    own, rules = RuleSet(Walker, Pace), JointRules(Walker, Pace)
+    rules.forbid(id="both", is_symmetric=True)(lambda i, a, j, b: (b.to == "go") & (a.to == "go"))
+    rules.forbid(id="taken")(lambda i, a, j, b: (i.place + 1 == j.place) & (a.to == "go"))
+    joint, behind = Joint(rules), Facts.exact(Walker(place=0, tired=False))
+    ahead = Commitment(name="b", rules=own, facts=Facts.exact(Walker(place=1, tired=False)), action=None)
+    bound = joint.bind(own, behind, [], [ahead])
+    assert [found.name for found in bound.rules.check(bound.facts, Pace(to="go")).violations] == ["taken_with_peer_1"]
+    assert [rule.name for rule in bound.rules.rules] == ["taken_with_peer_1"]
+    assert ahead.facts is not None
+    # Whoever is ahead has nothing to do with it, whatever the one behind it has committed to.
+    late = joint.bind(own, ahead.facts, [Commitment(name="a", rules=own, facts=behind, action=Pace(to="go"))])
+    assert late.rules.check(late.facts, Pace(to="stay")).is_safe
 
 
 @pytest.mark.parametrize(

@@ -25,11 +25,12 @@ def exists(here: World, size: int) -> bool:
 
 
 def in_turn(here: World, size: int) -> bool:
-    """By brute force: whoever decides last finds an action, whatever those before chose among what they may."""
+    """By brute force: each finds an action in turn, whatever those before it chose among what they might."""
     return all(
         any(here.is_good(states, (*before, act)) for act in here.acts)
         for states in itertools.product(STATES, repeat=size)
-        for before in itertools.product(here.acts, repeat=size - 1)
+        for place in range(size)
+        for before in itertools.product(here.acts, repeat=place)
         if here.is_good(states, before)
     )
 
@@ -60,9 +61,8 @@ def is_free_beside_silent(here: World) -> bool:
     return all(
         any(
             not any(broken(state, act) for broken in here.may)
-            and all(here.is_pair_good((state, act), (peer, other)) for peer in STATES for other in here.acts)
             and all(
-                here.is_pair_good((peer, other), (state, act))
+                here.is_mine((state, act), (peer, other))
                 and all(not (does(state, act) and does(peer, other)) for _, does in here.counts)
                 for peer in STATES
                 for other in here.acts
