@@ -27,7 +27,7 @@ async def test_decision_of_the_readme_comes_about() -> None:
     async def ask(request: Request) -> Choice:
         return core.decide([request])[0]
 
-    names = {"Literal": Literal, "ask": ask, **vars(deciding), **vars(symbolic)}
+    names = {"Literal": Literal, "ask": ask, **vars(symbolic), **vars(deciding)}
     code = compile(block, "agents/README.md", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
     await eval(code, names)
     decision = names["decision"]
