@@ -137,8 +137,8 @@ class Facts:
     def from_values(cls, schema: type[State], values: Mapping[str, object]) -> Facts:
         """Facts from values as JSON holds them, by name; anything else is a `DomainError`.
 
-        None is unknown, a list of two numbers an interval; neighbours are a list of values by name, None among them where
-        there may be one more.
+        None is unknown, a list of two numbers an interval; neighbours are a list of values by name, None among them
+        where there may be one more.
         """
         domain = domain_of(schema)
         return cls.of(schema, **{name: _from_plain(domain, name, value) for name, value in values.items()})
