@@ -352,6 +352,7 @@ def agent_of(name: str, scenario: Scenario, config: RunConfig, run: str, log: Ru
         ladder=ladder_of(config, role),
         chain=log.chain(name),
         valid_s=valid_s,
+        shield=role.shield if config.has(Part.SHIELD) else None,
     )
 
 
@@ -362,6 +363,7 @@ def ladder_of(config: RunConfig, role: Role) -> Ladder:
         dials=config.has(Part.DIAL),
         chooses=config.has(Part.CHOOSE),
         binds=config.has(Part.SHIELD),
+        concedes=role.concedes,
         style=Style(has_rulebook=config.has(Part.RULES)),
         resting=Resting.TRUSTED if config.setting is None else Resting(config.setting.targets),
     )

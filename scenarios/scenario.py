@@ -24,7 +24,7 @@ from typing import Any, Final, cast
 from agents.deciding import lexicon
 from localist_core.dial import DialSchedule
 from scenarios.world import World
-from symbolic import Action, Joint, RuleSet
+from symbolic import Action, Joint, RuleSet, Shield
 
 SHIPPED: Final = ("corridor", "doorway", "intersection")
 """Names of the scenarios that come with the package; each is a folder here."""
@@ -48,6 +48,10 @@ class Role:
     """How hard a decision is tied to its target blocks, by violations so far."""
     asks: int = 2
     """How often a decision is asked again after a violation, >= 0."""
+    concedes: bool = False
+    """Whether, where no action complies, the least bad one is executed instead of the safe stop; recorded as unsafe."""
+    shield: Shield[Any, Any] | None = None
+    """Witnesses of the proof that some action is always safe: `Shield.of(rules, verify(rules))`."""
     rank: int = 0
     """Under joint rules the higher commits first; agents of equal rank by name."""
 
@@ -62,6 +66,8 @@ class Role:
                 f"expected a safe stop among the actions of `{self.rules.action.__name__}`, got `{self.safe_stop!r}`; "
                 "use one of them"
             )
+        if self.shield is not None and self.shield.ruleset.sha256 != self.rules.sha256:
+            raise ScenarioError("expected the shield of the role's own rules, got that of others; verify these rules")
         lexicon(self.rules)  # a rule set with more names than a prompt has slots is refused here
         if type(self.asks) is not int or self.asks < 0:
             raise ScenarioError(f"expected a number of asks of 0 or more, got `{self.asks!r}`; give a whole number")

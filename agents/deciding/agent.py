@@ -21,7 +21,7 @@ from agents.messaging import Anchor, Claim, Envelope, compose
 from agents.recording.events import Applied, BoundRules, BoundTo, MessageReceived, MessageSent, Observation
 from agents.recording.log import Chain
 from localist_core import DialSchedule
-from symbolic import Action, Facts, RuleSet
+from symbolic import Action, Facts, RuleSet, Shield
 
 MAX_MESSAGES = 6
 """Messages in one prompt at most: the newest, of one tick the last in the inbox; all are recorded."""
@@ -42,6 +42,7 @@ class Agent:
         ladder: Ladder,
         chain: Chain,
         valid_s: float,
+        shield: Shield[Any, Any] | None = None,
     ) -> None:
         """Make an agent.
 
@@ -55,12 +56,13 @@ class Agent:
             ladder: which rungs it may use.
             chain: its own log.
             valid_s: for how long, in simulated seconds, what it announces may be acted on.
+            shield: the witnesses of the proof that the rules always leave an action; None leaves that rung out.
         """
         self.name, self.role, self.chain = name, role, chain
         self._run, self._valid_s = run, valid_s
         self._words: Lexicon = lexicon(rules)
         self._safe_stop = rules.actions.index(safe_stop)
-        self._schedule, self._ladder = schedule, ladder
+        self._schedule, self._ladder, self._shield = schedule, ladder, shield
         self._num_sent = 0
         self._last: tuple[Decision, int] | None = None
         self._anchor: Anchor | None = None
@@ -126,6 +128,7 @@ class Agent:
             messages=tuple(message_of(envelope) for envelope in valid[-MAX_MESSAGES:]),
             claims=tuple(envelope.id for envelope in valid if envelope.type == "claim"),
             schedule=self._schedule,
+            shield=self._shield,
         )
         held: list[int] = []
 

@@ -1,7 +1,7 @@
-"""One decision, from facts to an executed action: propose, check, inject and ask again, choose, repair, safe stop.
+"""One decision, from facts to an executed action: propose, check, inject and ask again, then climb.
 
-Read `decide` first; it is the heart of the project. Nothing that is missing, late, unknown or broken is ever approval:
-the ladder ends at the role's declared safe stop.
+Read `decide` first; it is the heart of the project, and `climb` (climbing.py) the rungs after asking. Nothing that is
+missing, late, unknown or broken is ever approval: the ladder ends at the role's declared safe stop.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from agents.deciding.climbing import Ascent, climb, concluded, one_line, stop
 from agents.deciding.decision import Attempt, Decision
 from agents.deciding.lexicon import Lexicon
 from agents.deciding.prompting import (
@@ -23,9 +24,9 @@ from agents.deciding.prompting import (
     render,
     resting_on,
 )
-from agents.recording.events import Fault, FaultKind, Rung
+from agents.recording.events import FaultKind, Rung
 from localist_core import BlockKind, Choice, CoreError, Dial, DialSchedule, Request
-from symbolic import Facts, RuleSet, Verdict
+from symbolic import Facts, RuleSet, Shield, Verdict
 
 Turn = Callable[["Situation"], Awaitable["Situation"]]
 """Waits until the peers before an agent have committed; what its decision rests on then."""
@@ -47,6 +48,8 @@ class Ladder:
     """False skips the most probable compliant action."""
     binds: bool = True
     """False executes the first proposal whatever the verdict: only to measure what the rules prevent."""
+    concedes: bool = False
+    """True executes, where no action complies, the least bad one; never one that breaks a critical rule."""
     max_age_s: float = 1.0
     """An observation older than this many seconds is stale: straight to the safe stop."""
     style: Style = field(default_factory=Style)
@@ -79,6 +82,8 @@ class Situation:
     claims: tuple[str, ...] = ()
     """Ids of the messages whose claims are among the facts."""
     schedule: DialSchedule = field(default_factory=DialSchedule)
+    shield: Shield[Any, Any] | None = None
+    """The witnesses of the proof that the role's rules leave an action in every state; None where there is no proof."""
 
     def __post_init__(self) -> None:
         """Refuse wishes and stops that are no actions."""
@@ -108,10 +113,10 @@ async def decide(
         knock_out: measures what an injected block did to the choice; None leaves that out.
         turn: waited for after the first question, so that all agents ask at once; None binds to no peer.
     """
-    ascent = _Ascent(here=here, ladder=ladder)
+    ascent = Ascent(here=here, ladder=ladder)
     unfit = _unfit(ascent)
     if here.facts is None or unfit:
-        return _stop(ascent, unfit)
+        return stop(ascent, unfit)
     facts = here.facts
     injections: tuple[Injection, ...] = ()
     while len(ascent.attempts) <= ladder.asks:
@@ -123,24 +128,24 @@ async def decide(
             here, turn = await turn(here), None
             ascent, facts = replace(ascent, here=here), here.facts or facts
         if choice is None:
-            return _climb(ascent, facts, "core failed")
+            return climb(ascent, facts, "core failed")
         action = here.words.actions.index(choice.chosen)
         verdict = here.rules.check(facts, here.rules.actions[action])
         cut = _knocked_out(ascent, request, knock_out) if injections else {}
         ascent.attempts.append(Attempt(request=request, choice=choice, verdict=verdict, knock_out_nats=cut))
         if verdict.is_safe or not ladder.binds:
-            return _decision(ascent, action, Rung.INJECTED if injections else Rung.PROPOSED, verdict)
+            return concluded(ascent, action, Rung.INJECTED if injections else Rung.PROPOSED, verdict)
         if not verdict.violations:
             ascent.note(FaultKind.CHECK_FAILED, verdict.reason or f"undecided: {' '.join(verdict.undecided)}")
-            return _climb(ascent, facts, "check undecided")
+            return climb(ascent, facts, "check undecided")
         found = violated_by(here, facts, action, verdict, ladder.style.detail)
         if set(found) <= set(injections):
-            return _climb(ascent, facts, "same violation again" if found else "nothing to inject")
+            return climb(ascent, facts, "same violation again" if found else "nothing to inject")
         injections = tuple(dict.fromkeys((*injections, *found)))
-    return _climb(ascent, facts, "asks used up")
+    return climb(ascent, facts, "asks used up")
 
 
-async def _answer(ascent: _Ascent, request: Request, ask: Ask) -> Choice | None:
+async def _answer(ascent: Ascent, request: Request, ask: Ask) -> Choice | None:
     """The core's answer to a question; None, and noted, where it has none."""
     try:
         return answered(request, await ask(request))
@@ -210,25 +215,11 @@ def unreadable(facts: Facts, rules: RuleSet[Any, Any]) -> str:
     try:
         Facts.from_json(facts.to_json(), rules.state)
     except Exception as error:  # noqa: BLE001 - the decision: facts that cannot be written and read back are none
-        return _one_line(error)
+        return one_line(error)
     return ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Ascent:
-    """How far up the ladder a decision has come."""
-
-    here: Situation
-    ladder: Ladder
-    attempts: list[Attempt] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
-
-    def note(self, kind: FaultKind, said: object) -> None:
-        """Keep what failed, in one line."""
-        self.faults.append(Fault(fault=kind, detail=_one_line(said)))
-
-
-def _unfit(ascent: _Ascent) -> str:
+def _unfit(ascent: Ascent) -> str:
     """Why the observation cannot be decided on, in a few fixed words; empty if it can."""
     facts, max_age_s = ascent.here.facts, ascent.ladder.max_age_s
     if facts is None:
@@ -243,48 +234,7 @@ def _unfit(ascent: _Ascent) -> str:
     return ""
 
 
-def _climb(ascent: _Ascent, facts: Facts, reason: str) -> Decision:
-    """The rungs after asking: the core's most probable compliant action, the nearest compliant one, the safe stop."""
-    here, last = ascent.here, ascent.attempts[-1].choice if ascent.attempts else None
-    if last is not None and ascent.ladder.chooses:
-        ranked = sorted(zip(last.probabilities, last.actions, strict=True), key=lambda pair: -pair[0])
-        for _, slot in ranked:
-            action = here.words.actions.index(slot)
-            verdict = here.rules.check(facts, here.rules.actions[action])
-            if verdict.is_safe:
-                return _decision(ascent, action, Rung.CHOSEN, verdict, reason)
-    wanted = here.safe_stop if last is None else here.words.actions.index(last.chosen)
-    nearest = here.rules.nearest(facts, here.rules.actions[wanted])
-    if nearest is not None:
-        verdict = here.rules.check(facts, nearest)
-        if verdict.is_safe:
-            return _decision(ascent, here.rules.actions.index(nearest), Rung.REPAIRED, verdict, reason)
-    return _stop(ascent, reason)
-
-
-def _stop(ascent: _Ascent, reason: str) -> Decision:
-    """The declared safe stop; its verdict is recorded, but there is nothing below it."""
-    here = ascent.here
-    verdict = here.rules.check(here.facts, here.rules.actions[here.safe_stop])  # type: ignore[arg-type] # None: undecided
-    return _decision(ascent, here.safe_stop, Rung.SAFE_STOP, verdict, reason)
-
-
-def _decision(ascent: _Ascent, action: int, rung: Rung, verdict: Verdict, reason: str = "") -> Decision:
-    read = {message.envelope for message in ascent.here.messages if message.envelope}
-    return Decision(
-        rules=ascent.here.rules,
-        facts=ascent.here.facts,
-        action=action,
-        rung=rung,
-        verdict=verdict,
-        attempts=tuple(ascent.attempts),
-        reason=reason,
-        faults=tuple(ascent.faults),
-        parents=tuple(sorted(read.union(ascent.here.claims))),
-    )
-
-
-def _knocked_out(ascent: _Ascent, request: Request, knock_out: KnockOut | None) -> dict[str, float]:
+def _knocked_out(ascent: Ascent, request: Request, knock_out: KnockOut | None) -> dict[str, float]:
     """What cutting each injected block does to the choice, at dial 0: the causal evidence beside the masses.
 
     Evidence decides nothing, so where it fails the decision goes on without it.
@@ -304,7 +254,3 @@ def _knocked_out(ascent: _Ascent, request: Request, knock_out: KnockOut | None) 
         else:
             ascent.note(FaultKind.CORE_FAILED, f"expected a finite knock-out of `{name}`, got `{nats}`")
     return found
-
-
-def _one_line(said: object) -> str:
-    return " ".join(str(said).split())[:300]

@@ -9,6 +9,7 @@ from typing import Any
 from agents.recording.events import (
     AttemptRecord,
     BlockRef,
+    ConcessionRecord,
     CounterexampleRecord,
     DecisionRecord,
     DialRecord,
@@ -22,7 +23,7 @@ from agents.recording.events import (
     ViolationRecord,
 )
 from localist_core import BlockKind, BlockTrace, Choice, Request
-from symbolic import Action, Counterexample, Facts, Margin, RuleSet, Verdict, shortest
+from symbolic import Action, Concession, Counterexample, Facts, Margin, RuleSet, Verdict, shortest
 
 NO_FACTS = "0" * 64
 """Stands in a record for the hash of facts that there were none of."""
@@ -59,6 +60,8 @@ class Decision:
     """What failed on the way, with its own words."""
     parents: tuple[str, ...] = ()
     """Ids of the messages that the decision rests on, sorted."""
+    concession: Concession | None = None
+    """What was given up, on the rung `conceded`."""
 
 
 def record_of(
@@ -85,7 +88,12 @@ def record_of(
         verdict=verdict_record(decision.verdict, label(decision.action)),
         parents=decision.parents,
         reason=decision.reason,
+        concession=None if decision.concession is None else _concession(decision, decision.concession),
     )
+
+
+def _concession(decision: Decision, found: Concession) -> ConcessionRecord:
+    return ConcessionRecord(given_up=tuple(one.rule for one in decision.verdict.violations), reason=found.reason)
 
 
 def rule_cards(rules: RuleSet[Any, Any]) -> tuple[RuleCard, ...]:

@@ -64,6 +64,7 @@ Problem = Literal[
     "merge-mismatch",
     "verdict-mismatch",
     "rules-mismatch",
+    "rung-mismatch",
 ]
 """What an audit can find; FORMAT.md says what each means."""
 

@@ -16,6 +16,7 @@ from agents.recording.canonical import canonical, sha256_hex
 from agents.recording.errors import TraceError
 from agents.recording.events import BoundRules, DecisionRecord, Observation, RoleCard, Scalar, VerdictRecord
 from agents.recording.log import RULES
+from agents.recording.rungs import audit_rungs
 from agents.recording.trace import Trace
 from symbolic.certifying.checker import OpenError, RefusedError, Rules, check
 
@@ -28,7 +29,7 @@ class VerdictAudit:
     num_open: int
     """Neither confirmed nor refuted: undecided then, without recorded facts or rules, or too open for the checker."""
     findings: tuple[Finding, ...]
-    """Verdicts that are wrong, and rules that are not what their hash says."""
+    """Verdicts that are wrong, rungs that do not fit them, and rules that are not what their hash says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +69,7 @@ def audit_verdicts(run: Path) -> VerdictAudit:
             num_open += 1
         except RefusedError as error:
             findings.append(Finding(problem="verdict-mismatch", owner=one.owner, index=one.index, detail=str(error)))
+    findings += audit_rungs(trace, rules)
     return VerdictAudit(num_confirmed=num_confirmed, num_open=num_open, findings=tuple(findings))
 
 

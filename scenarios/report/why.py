@@ -22,6 +22,7 @@ from agents.recording.events import (
     RoleCard,
     Scalar,
     VerdictRecord,
+    ViolationRecord,
 )
 from agents.recording.trace import Step, Trace
 from scenarios.report.bars import bar
@@ -86,6 +87,8 @@ def _headline(step: Step, decision: DecisionRecord, role: RoleCard) -> Text:
     )
     if decision.reason:
         text.append(f"\nreason: {decision.reason}")
+    if decision.concession is not None:
+        text.append(f"\nconceded, so that rules are broken: {decision.concession.reason}", style="bold red")
     text.append(f"\ngoal: {role.goal}")
     return text
 
@@ -214,7 +217,14 @@ def _candidates(attempt: AttemptRecord, role: RoleCard) -> RenderableType:
 def _rules(trace: Trace, verdict: VerdictRecord, role: RoleCard, step: Step) -> RenderableType:
     """Each rule with its verdict on one action and the numbers that it was judged on."""
     table = Table(
-        "rule", f"verdict on {verdict.action}", "sentence", "numbers", "source", title_justify="left", box=None
+        "rule",
+        f"verdict on {verdict.action}",
+        "sentence",
+        "numbers",
+        "broken by",
+        "source",
+        title_justify="left",
+        box=None,
     )
     violated = {violation.rule: violation for violation in verdict.violations}
     shown = {**_fact_fields(step), **role.actions.get(verdict.action, {})}
@@ -222,12 +232,26 @@ def _rules(trace: Trace, verdict: VerdictRecord, role: RoleCard, step: Step) -> 
         if card.rule in violated:
             found = violated[card.rule]
             numbers = ", ".join(f"{name} = {value}" for name, value in found.numbers)
-            table.add_row(card.rule, Text("violated", "bold red"), card.sentence, numbers, card.source)
+            table.add_row(
+                card.rule, Text("violated", "bold red"), card.sentence, numbers, _broken_by(found), card.source
+            )
         else:
             is_open = verdict.outcome == "undecided" and (not verdict.undecided or card.rule in verdict.undecided)
             state = Text("undecided", "yellow") if is_open else Text("holds", "green")
-            table.add_row(card.rule, state, card.sentence, _numbers(card.sentence, shown), card.source)
+            table.add_row(card.rule, state, card.sentence, _numbers(card.sentence, shown), "", card.source)
     return table
+
+
+def _broken_by(found: ViolationRecord) -> str:
+    """The comparison that decides with its amount, and the state in which that is so where the facts are open."""
+    margin = "" if found.margin is None else f"{found.margin.comparison} by {found.margin.amount}"
+    if found.counterexample is None:
+        return margin
+    read = {name for name, _ in found.numbers}
+    state = ", ".join(
+        f"{name} = {_known(value)}" for name, value in found.counterexample.fields.items() if name in read
+    )
+    return f"{margin} where {state}" if margin else f"where {state}"
 
 
 def _numbers(sentence: str, shown: Mapping[str, JsonValue]) -> str:

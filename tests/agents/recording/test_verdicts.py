@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,3 +65,47 @@ def test_without_the_rules_nothing_is_confirmed(copy: Path, capsys: pytest.Captu
     assert (audit.num_confirmed, audit.num_open, audit.findings) == (0, confirmed, ())
     assert main(["audit", str(copy)]) == 3, "what could not be checked is no pass"
     assert f"verdicts: 0 confirmed, {confirmed} open" in capsys.readouterr().out
+
+
+def with_decision(run: Path, change: Callable[[dict[str, Any]], bool]) -> Path:
+    """The run with the first decision changed that can be."""
+    trace = run / "trace.jsonl"
+    lines = trace.read_text().splitlines()
+    for index, line in enumerate(lines):
+        record = json.loads(line)
+        if record["event"]["kind"] == "decision" and change(record["event"]):
+            lines[index] = json.dumps(record)
+            trace.write_text("\n".join(lines) + "\n")
+            return run
+    raise AssertionError("no such decision")
+
+
+def conceding(event: dict[str, Any]) -> bool:
+    """Executes a proposal that breaks rules, as if it had to be."""
+    verdict = event["attempts"][0]["verdict"]
+    given_up = [one["rule"] for one in verdict["violations"]]
+    event |= {"rung": "conceded", "action": verdict["action"], "verdict": verdict}
+    event["concession"] = {"given_up": given_up, "reason": "said so"}
+    return bool(given_up)
+
+
+def test_rung_that_does_not_fit_what_was_executed_is_found(copy: Path) -> None:
+    (found,) = audit_verdicts(with_decision(copy, lambda event: not event.update(rung="conceded"))).findings
+    assert found.problem == "rung-mismatch"
+    assert found.detail == "expected a concession on the rung `conceded` alone, got `conceded` without one"
+
+
+def test_unsafe_action_on_a_rung_that_is_safe_is_found(copy: Path) -> None:
+    def repaired(event: dict[str, Any]) -> bool:
+        return conceding(event) and not event.update(rung="repaired", concession=None)
+
+    (found,) = audit_verdicts(with_decision(copy, repaired)).findings
+    assert (found.problem, found.detail[:44]) == ("rung-mismatch", "expected a safe action on the rung `repaired")
+
+
+def test_rule_given_up_though_some_action_complied_is_found(copy: Path) -> None:
+    (found,) = audit_verdicts(with_decision(copy, conceding)).findings
+    assert (found.problem, found.detail) == (
+        "rung-mismatch",
+        "expected the least bad action, got one though another breaks only []",
+    )
