@@ -43,6 +43,9 @@ from symbolic.reloading.journal import StoreError
 from symbolic.reloading.judging import Judgement, Rejection
 from symbolic.reloading.loading import load_rules
 from symbolic.reloading.store import ReloadError, RuleStore
+from symbolic.remembering.memory import Memory
+from symbolic.remembering.monitor import Monitor, MonitorError, migrated
+from symbolic.remembering.terms import held_for, historically, once, prev, remaining_s, rising, since
 from symbolic.rules import Rule, RuleSet
 from symbolic.terms import absolute, among, fields, implies, ite, maximum, minimum, negate
 from symbolic.verdict import Outcome, Verdict, Violation
@@ -99,9 +102,12 @@ __all__ = [
     "Level",
     "Line",
     "Margin",
+    "Memory",
     "Metric",
     "MetricError",
     "Mode",
+    "Monitor",
+    "MonitorError",
     "Next",
     "NoActionError",
     "Outcome",
@@ -154,6 +160,8 @@ __all__ = [
     "formatted",
     "grammar",
     "ground",
+    "held_for",
+    "historically",
     "implies",
     "in_order",
     "ite",
@@ -164,17 +172,23 @@ __all__ = [
     "load_rules",
     "many",
     "maximum",
+    "migrated",
     "minimum",
     "nearest",
     "negate",
     "numbers",
+    "once",
     "parse",
     "perceived",
     "phrase",
+    "prev",
     "quantise",
     "rehearse",
+    "remaining_s",
+    "rising",
     "sentence",
     "shortest",
+    "since",
     "situations",
     "to_text",
     "truth",

@@ -15,8 +15,10 @@ from symbolic.expression import (
     Member,
     Not,
     Number,
+    Past,
     Quantified,
     Read,
+    Remaining,
     Same,
     children,
 )
@@ -41,6 +43,11 @@ def to_plain(expr: Expr) -> list[object]:
             return ["not", *map(to_plain, children(expr))]
         case Quantified():
             return [expr.op.value, expr.over.name, expr.name, to_plain(expr.body)]
+        case Past():
+            window = None if expr.window_s is None else str(expr.window_s)
+            return ["past", expr.op.value, window, *map(to_plain, expr.args)]
+        case Remaining():
+            return ["remaining", str(expr.window_s), str(expr.step_s), *map(to_plain, children(expr))]
         case Choose():
             return ["choose", *map(to_plain, children(expr))]
 

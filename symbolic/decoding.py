@@ -31,6 +31,7 @@ from symbolic.expression import (
 from symbolic.field import Kind
 from symbolic.neighbours import Neighbours
 from symbolic.quantifiers import bound, quantified
+from symbolic.remembering.terms import past, remaining
 from symbolic.terms import ChoiceTerm, fields, same
 
 Json: TypeAlias = "list[Json] | str | bool"
@@ -83,6 +84,11 @@ def from_plain(
             return _choice(read(choice)).isin(*cast(list[str], words)).expr
         case ["same", left, right]:
             return same(*(_choice(read(part)).expr for part in (left, right)))
+        case ["past", str(name), None | str() as window, *parts]:
+            span = None if window is None else _fraction(window)
+            return past(name, [read(part) for part in parts], span)
+        case ["remaining", str(window), str(step), trigger, done]:
+            return remaining(read(trigger), read(done), _fraction(window), _fraction(step))
         case [str(name), *parts] if parts:
             return _build(name, tuple(map(read, parts)))
         case _:

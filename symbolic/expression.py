@@ -79,6 +79,17 @@ class Quantifier(StrEnum):
     COUNT = "count"
 
 
+class Tense(StrEnum):
+    """Truths about what was perceived until now: `symbolic/remembering` says what each means."""
+
+    PREV = "prev"
+    ONCE = "once"
+    HISTORICALLY = "historically"
+    SINCE = "since"
+    HELD_FOR = "held_for"
+    RISING = "rising"
+
+
 @dataclass(frozen=True, slots=True)
 class Number:
     """An exact constant."""
@@ -172,14 +183,41 @@ class Quantified:
     body: Expr
 
 
-Expr: TypeAlias = Number | Read | Compute | Choose | Compare | Member | Same | Constant | Not | Join | Quantified
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A truth about what was perceived until now; the plain tree reads a field of the state instead."""
+
+    op: Tense
+    args: tuple[Expr, ...]
+    """Conditions over the state: two for since, one for the others."""
+    window_s: Fraction | None = None
+    """How far back it looks, or how long it must have held (held_for); None = to the beginning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remaining:
+    """Seconds that are left until a deadline; the plain tree reads a field of the state instead."""
+
+    trigger: Expr
+    done: Expr
+    window_s: Fraction
+    """Time from the trigger to the deadline."""
+    step_s: Fraction
+    """What it is counted in, rounded down; one step below 0 says that the deadline is missed."""
+
+
+Expr: TypeAlias = (
+    Number | Read | Compute | Choose | Compare | Member | Same | Constant | Not | Join | Quantified | Past | Remaining
+)
 
 
 def children(expr: Expr) -> tuple[Expr, ...]:
     """The direct parts of a node."""
     match expr:
-        case Compute() | Join():
+        case Compute() | Join() | Past():
             return expr.args
+        case Remaining():
+            return (expr.trigger, expr.done)
         case Choose():
             return (expr.condition, expr.then, expr.otherwise)
         case Compare() | Same():
@@ -197,8 +235,10 @@ def children(expr: Expr) -> tuple[Expr, ...]:
 def rebuilt(expr: Expr, parts: Sequence[Expr]) -> Expr:
     """The same node with other direct parts, in the order of `children`."""
     match expr:
-        case Compute() | Join():
+        case Compute() | Join() | Past():
             return replace(expr, args=tuple(parts))
+        case Remaining():
+            return Remaining(parts[0], parts[1], expr.window_s, expr.step_s)
         case Choose():
             return Choose(*parts)
         case Compare():
@@ -246,7 +286,7 @@ def is_truth(expr: Expr) -> bool:
     match expr:
         case Read():
             return expr.field.kind is Kind.FLAG
-        case Number() | Compute() | Choose() | Quantified(Quantifier.COUNT):
+        case Number() | Compute() | Choose() | Remaining() | Quantified(Quantifier.COUNT):
             return False
         case _:
             return True
@@ -257,7 +297,7 @@ def is_number(expr: Expr) -> bool:
     match expr:
         case Read():
             return expr.field.kind is Kind.NUMBER
-        case Number() | Compute() | Choose() | Quantified(Quantifier.COUNT):
+        case Number() | Compute() | Choose() | Remaining() | Quantified(Quantifier.COUNT):
             return True
         case _:
             return False

@@ -28,7 +28,18 @@ from symbolic.declaration import DEFAULT_PRIORITY, Declaration, RuleError, RuleK
 from symbolic.decoding import from_plain
 from symbolic.deontic import flattened
 from symbolic.domain import Action, State, actions_of, codes_of, domain_of, is_wide
-from symbolic.expression import Expr, ExpressionError, Quantified, Read, demand_budget, is_truth, reads, walk
+from symbolic.expression import (
+    Expr,
+    ExpressionError,
+    Past,
+    Quantified,
+    Read,
+    Remaining,
+    demand_budget,
+    is_truth,
+    reads,
+    walk,
+)
 from symbolic.facts import Facts
 from symbolic.mending import repair
 from symbolic.mending.metric import Metric
@@ -37,6 +48,8 @@ from symbolic.reading.masks import compile_masks
 from symbolic.reading.measured import Measure, compile_measure
 from symbolic.reading.reference import demand_divisors
 from symbolic.reading.sentence import sentence
+from symbolic.remembering.memory import Memory, memory_of
+from symbolic.remembering.monitor import Monitor
 from symbolic.terms import TruthTerm, fields
 from symbolic.unrolling import MAX_UNROLLED, demand_unrollable, unrolled
 
@@ -113,6 +126,8 @@ class _Sealed:
 
     rules: tuple[Rule, ...]
     permits: tuple[Declaration, ...]
+    memory: Memory
+    state: type[Any]
     sha256: str
     compiled: Callable[[Codes, Codes], list[int]]
     measure: Measure
@@ -127,7 +142,8 @@ class RuleSet(Generic[S, A]):
             raise RuleError(f"expected a State type with fields, got `{state!r}`; declare what is perceived")
         if not (isinstance(action, type) and issubclass(action, Action)):
             raise RuleError(f"expected an Action type, got `{action!r}`; declare what can be done")
-        self.state: type[S] = state
+        self.declared_state: type[S] = state
+        """The state type that it was declared with."""
         self.action: type[A] = action
         self._codes: dict[int, Codes] = {}
         if not is_wide(action):  # INVARIANT: `actions` keeps the ids alive
@@ -207,7 +223,7 @@ class RuleSet(Generic[S, A]):
             place = f"{PurePath(body.__code__.co_filename).name}:{body.__code__.co_firstlineno}: "
             own = name or body.__name__
             try:
-                expression = body(cast(S, fields(self.state)), cast(A, fields(self.action)))
+                expression = body(cast(S, fields(self.declared_state)), cast(A, fields(self.action)))
             except (ExpressionError, TypeError, AttributeError) as error:
                 raise RuleError(f"{place}rule `{own}`: {error}") from error
             title = (body.__doc__ or "").strip().partition("\n")[0].strip()
@@ -287,7 +303,7 @@ class RuleSet(Generic[S, A]):
             raise RuleError(
                 f"{where}expected a permit without `unless` and not critical, got one; only rules are broken"
             )
-        claimants = {field.claim.by for field in domain_of(self.state).fields if field.claim is not None}
+        claimants = {field.claim.by for field in domain_of(self.declared_state).fields if field.claim is not None}
         if not set(rule.trusts) <= claimants:
             roles = ", ".join(f"`{role}`" for role in sorted(claimants)) or "none"
             raise RuleError(
@@ -329,6 +345,27 @@ class RuleSet(Generic[S, A]):
         return (self._sealed or self._seal()).permits
 
     @property
+    def state(self) -> type[S]:
+        """The type whose facts are checked: with a field for each past-time operator, where there are any."""
+        return cast("type[S]", self.memory.state) if self._sealed is None else self._sealed.state
+
+    @property
+    def memory(self) -> Memory:
+        """The past-time operators and the fields that remember them; asking seals a set that has any."""
+        if self._sealed is None and not any(map(_is_past, self._drafts.values())):
+            return memory_of(self.declared_state, ())
+        return (self._sealed or self._seal()).memory
+
+    def monitor(self, *, max_gap_s: float, begins_empty: bool = False) -> Monitor:
+        """A monitor that gives facts of `state`, one moment after another; arguments as `Monitor`."""
+        return Monitor(self.memory, max_gap_s=max_gap_s, begins_empty=begins_empty)
+
+    @property
+    def assumption(self) -> Expr | None:
+        """What the present says of what is remembered: true of every state that a monitor gives; None = nothing."""
+        return self.memory.assumption
+
+    @property
     def sha256(self) -> str:
         """Hash of the canonical JSON, as hexadecimal text."""
         return (self._sealed or self._seal()).sha256
@@ -352,7 +389,9 @@ class RuleSet(Generic[S, A]):
     def _seal(self) -> _Sealed:
         drafts = self._ordered()
         actions = None if is_wide(self.action) else [codes_of(action) for action in self.actions]
-        plain = [replace(draft, expression=unrolled(draft.expression)) for draft in drafts]
+        unrolled_ = [unrolled(draft.expression) for draft in drafts]
+        memory = memory_of(self.declared_state, unrolled_)
+        plain = [replace(one, expression=memory.plain(expr)) for one, expr in zip(drafts, unrolled_, strict=True)]
         shown = flattened(drafts, actions)
         flat = shown if plain == drafts else flattened(plain, actions, most=MAX_UNROLLED)
         obligations = [draft for draft in drafts if draft.kind != "permit"]
@@ -360,11 +399,12 @@ class RuleSet(Generic[S, A]):
             Rule(anchor=f"R{place}", declared=draft, expression=flat[draft.name], shown=shown[draft.name])
             for place, draft in enumerate(obligations, start=1)
         )
-        of_set = [rule.violation for rule in rules], domain_of(self.state), domain_of(self.action)
-        text = _to_json(self.state, self.action, drafts)
+        of_set = [rule.violation for rule in rules], domain_of(memory.state), domain_of(self.action)
+        text = _to_json(self.declared_state, self.action, drafts)
         permits = tuple(draft for draft in drafts if draft.kind == "permit")
         sha256 = hashlib.sha256(text.encode()).hexdigest()
-        self._sealed = _Sealed(rules, permits, sha256, compile_rules(*of_set), compile_measure(*of_set))
+        readings = compile_rules(*of_set), compile_measure(*of_set)
+        self._sealed = _Sealed(rules, permits, memory, memory.state, sha256, *readings)
         return self._sealed
 
     def _ordered(self) -> list[Declaration]:
@@ -390,7 +430,7 @@ class RuleSet(Generic[S, A]):
 
     def to_json(self) -> str:
         """Canonical JSON of types and rules, version 1."""
-        return _to_json(self.state, self.action, self._ordered())
+        return _to_json(self.declared_state, self.action, self._ordered())
 
     @classmethod
     def from_json(cls, text: str, state: type[S], action: type[A]) -> RuleSet[S, A]:
@@ -418,14 +458,18 @@ class RuleSet(Generic[S, A]):
                 f"expected a rule with {', '.join(sorted(_KEYS))}, got `{entry!r:.60}`; give the text of to_json"
             )
         try:
-            expression = from_plain(entry["expression"], self.state, self.action)
+            expression = from_plain(entry["expression"], self.declared_state, self.action)
         except ExpressionError as error:
             raise RuleError(f"rule `{entry['name']}`: {error}") from None
         self.add(**{**entry, "expression": expression})
 
     def __reduce__(self) -> tuple[Callable[..., RuleSet[S, A]], tuple[object, ...]]:
         """Pickle as canonical JSON, without the generated function."""
-        return type(self).from_json, (self.to_json(), self.state, self.action)
+        return type(self).from_json, (self.to_json(), self.declared_state, self.action)
+
+
+def _is_past(draft: Declaration) -> bool:
+    return any(isinstance(node, Past | Remaining) for node in walk(draft.expression))
 
 
 def _schema(schema: type[State] | type[Action]) -> dict[str, object]:

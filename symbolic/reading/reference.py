@@ -30,9 +30,11 @@ from symbolic.expression import (
     Number,
     Order,
     Owner,
+    Past,
     Quantified,
     Quantifier,
     Read,
+    Remaining,
     Same,
     walk,
 )
@@ -130,6 +132,8 @@ class Walk:
                 return join(Junction.AND, [join(Junction.IMPLIES, list(one)) for one in self.neighbours(expr)])
             case Quantified(Quantifier.ANY):
                 return join(Junction.OR, [join(Junction.AND, list(one)) for one in self.neighbours(expr)])
+            case Past():
+                return MAYBE  # what was perceived before is not in these facts
             case _:
                 raise TypeError(f"expected a condition, got {type(expr).__name__}; compare it with a value")
 
@@ -152,6 +156,8 @@ class Walk:
                 found_all = [join(Junction.AND, list(one)) for one in self.neighbours(expr)]
                 sure, possible = (sum(one.value >= least.value for one in found_all) for least in (YES, MAYBE))
                 return Range(Fraction(sure), Fraction(possible))
+            case Remaining():
+                return Range(-expr.step_s, expr.window_s)
             case _:
                 raise TypeError(f"expected a number, got {type(expr).__name__}; compare numbers with numbers")
 

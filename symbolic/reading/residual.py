@@ -19,9 +19,11 @@ from symbolic.expression import (
     Number,
     Order,
     Owner,
+    Past,
     Quantified,
     Quantifier,
     Read,
+    Remaining,
     Same,
 )
 from symbolic.reading.reference import NO, YES, Range, compute, everything
@@ -78,6 +80,8 @@ def residual(expr: Expr, action: Codes | None, *, is_negated: bool = False) -> E
             left = residual(body, action, is_negated=is_negated)
             is_sure = left == Constant(quantifier is Quantifier.ALL)
             return left if is_sure else Quantified(quantifier, over, name, left)
+        case Past():  # only where a tree is made for people: it says nothing of the action
+            return Not(expr) if is_negated else expr
         case _:
             raise TypeError(f"expected a condition, got {type(expr).__name__}; compare it with a value")
 
@@ -171,7 +175,7 @@ def _move_constants(op: Order, left: Expr, right: Expr) -> tuple[Order, Expr, Ex
 def number(expr: Expr, action: Codes | None) -> Expr:
     """A number with the action's fields replaced and constants folded: last in a sum, first in a product."""
     match expr:
-        case Number():
+        case Number() | Remaining():
             return expr
         case Read():
             if expr.owner is Owner.ACTION and action is not None:

@@ -19,10 +19,13 @@ from symbolic.expression import (
     Not,
     Number,
     Owner,
+    Past,
     Quantified,
     Quantifier,
     Read,
+    Remaining,
     Same,
+    Tense,
     reads,
 )
 from symbolic.field import shortest
@@ -88,7 +91,7 @@ def phrase(expr: Expr, words: Mapping[str, str]) -> str:
             raise ExpressionError(f"expected a word for `{key}`, got none; add it to the words")
         return found
 
-    if isinstance(expr, Number | Compute | Choose):
+    if isinstance(expr, Number | Compute | Choose | Remaining):
         return _number(expr, name, is_operand=False)
     return _truth(expr, name, _LOOSE)
 
@@ -120,6 +123,8 @@ def _truth(expr: Expr, name: Namer, binding: int) -> str:
             each = "every" if op is Quantifier.ALL else "some"
             text = f"for {each} {one} of {over.name}: {_truth(body, name, _LOOSE)}"
             return f"( {text} )" if binding > _LOOSE else text
+        case Past():
+            return _past(expr, name)
         case _:
             raise ExpressionError(f"expected a condition, got {type(expr).__name__.lower()}; compare it with a value")
 
@@ -160,6 +165,26 @@ def _join(expr: Join, name: Namer) -> tuple[str, int]:
             return " same as ".join(_truth(arg, name, _ATOM) for arg in expr.args), _LOOSE
 
 
+def _past(expr: Past, name: Namer) -> str:
+    """A truth about what was; its conditions always in brackets, with the words for the time in front."""
+    parts = [f"( {_truth(arg, name, _LOOSE)} )" for arg in expr.args]
+    seconds = "" if expr.window_s is None else f"{shortest(expr.window_s)} s"
+    window = f" in the last {seconds}" if seconds else ""
+    match expr.op:
+        case Tense.PREV:
+            return f"just before {parts[0]}"
+        case Tense.RISING:
+            return f"newly {parts[0]}"
+        case Tense.ONCE:
+            return f"at any time{window or ' until now'} {parts[0]}"
+        case Tense.HISTORICALLY:
+            return f"at all times{window or ' until now'} {parts[0]}"
+        case Tense.HELD_FOR:
+            return f"for {seconds} or more {parts[0]}"
+        case Tense.SINCE:
+            return f"{parts[0]} ever since{window} {parts[1]}"
+
+
 def _number(expr: Expr, name: Namer, *, is_operand: bool) -> str:
     match expr:
         case Number():
@@ -173,6 +198,9 @@ def _number(expr: Expr, name: Namer, *, is_operand: bool) -> str:
             return _compute(expr, name, is_operand)
         case Quantified(Quantifier.COUNT, over, one, body):
             return f"( number of {one} of {over.name} with {_truth(body, name, _LOOSE)} )"
+        case Remaining():
+            trigger, done = (_truth(arg, name, _LOOSE) for arg in (expr.trigger, expr.done))
+            return f"seconds left of {shortest(expr.window_s)} from ( {trigger} ) to ( {done} )"
         case _:
             raise ExpressionError(f"expected a number, got {type(expr).__name__.lower()}; compare numbers with numbers")
 

@@ -113,7 +113,7 @@ def read(text: str, live: RuleSet[Any, Any]) -> RuleSet[Any, Any]:
     """
     if len(text) > MAX_CHARS:
         raise RuleError(f"expected at most {MAX_CHARS} characters of rules, got {len(text)}; split the set")
-    rules = type(live).from_json(text, live.state, live.action)
+    rules = type(live).from_json(text, live.declared_state, live.action)
     if not rules.rules:
         raise RuleError("expected at least one rule, got none; an empty set decides nothing")
     if rules.to_json() != text:

@@ -293,7 +293,7 @@ class RuleStore(Generic[S, A]):
         if sha256 not in self._rules:
             assert self._archive is not None, "what is in memory only is never forgotten"
             live = self._now.live
-            self._rules[sha256] = RuleSet.from_json(self._archive.text(sha256), live.state, live.action)
+            self._rules[sha256] = RuleSet.from_json(self._archive.text(sha256), live.declared_state, live.action)
         _ = self._rules[sha256].compiled
         return self._rules[sha256]
 

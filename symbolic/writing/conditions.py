@@ -13,6 +13,7 @@ from symbolic.domain import Action, State, domain_of
 from symbolic.expression import Choose, Constant, Expr, ExpressionError, Number, Quantifier, Read
 from symbolic.field import FieldSpec
 from symbolic.quantifiers import bound, known_flag, quantified
+from symbolic.remembering.terms import past, remaining
 from symbolic.terms import ChoiceTerm, NumberTerm, Term, TruthTerm, fields, implies, maximum, minimum
 from symbolic.writing.place import Place, token_of, word_of
 
@@ -82,6 +83,8 @@ class Conditions:
                 return _Value(self.quantified(*parts))
             case "known":
                 return _Value(TruthTerm(known_flag(cast(Read, self.value(parts[1]).term.expr))))
+            case "past":
+                return _Value(self.past(str(parts[0]), parts[1:-2], parts[-2], parts[-1], tree))
             case "choose":
                 then, condition, otherwise = parts
                 chosen = Choose(self.truth(condition), self.number(then).expr, self.number(otherwise).expr)
@@ -139,6 +142,20 @@ class Conditions:
                 self.fail(tree, f"expected one number in `abs`, got {len(numbers)}; give one")
             return _Value(abs(numbers[0]))
         return _Value((minimum if function == "min" else maximum)(*numbers))
+
+    def past(self, name: str, conditions: Sequence[Any], window: Any, step: Any, tree: lark.Tree[Any]) -> Term:
+        """A past-time operator."""
+        args = [self.truth(part) for part in conditions]
+        within = None if window is None else _span(window.children[0])
+        if name != "remaining_s":
+            if step is not None:
+                self.fail(step, f"expected no step in `{name}`, got one; leave it out")
+            return TruthTerm(past(name, args, within))
+        if len(args) != 2 or within is None or step is None:
+            self.fail(
+                tree, "expected `remaining_s(trigger, done within 3 s step 0.5 s)`, got less or more; write it so"
+            )
+        return NumberTerm(remaining(args[0], args[1], within, _span(step)))
 
     def condition(self, sort: str, parts: Sequence[Any], tree: lark.Tree[Any]) -> TruthTerm:
         match sort:
@@ -204,6 +221,10 @@ class Conditions:
                 self.fail(token, f"expected `state.{token}` or `action.{token}`, got `{token}`, which both have")
             self.fail(token, f"expected a field among {', '.join(sorted(names))}, got `{token}`; correct the name")
         return found
+
+
+def _span(tree: lark.Tree[Any]) -> Fraction:
+    return Fraction(str(tree.children[0]))
 
 
 def _sort(term: Term) -> str:

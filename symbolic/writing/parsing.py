@@ -33,6 +33,7 @@ _EXPECTED: Final = {
     "$END": "the end",
     "QUALIFIED": "`state.NAME`",
     "FUNCTION": "`min`, `max` or `abs`",
+    "PAST": "a past-time operator such as `once`",
 }
 
 

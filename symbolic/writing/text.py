@@ -21,9 +21,12 @@ from symbolic.expression import (
     Member,
     Not,
     Number,
+    Past,
     Quantified,
     Read,
+    Remaining,
     Same,
+    Tense,
 )
 from symbolic.field import FieldSpec, Kind, shortest
 from symbolic.neighbours import Neighbours
@@ -141,6 +144,13 @@ def _bare(expr: Expr, name: Name) -> tuple[str, int]:
             return _compute(expr, name)
         case Quantified():
             return f"{expr.op.value}({expr.name} in {expr.over.name}: {_text(expr.body, name, _IF)})", _PRIMARY
+        case Past():
+            window = "" if expr.window_s is None else f" {'for' if expr.op is Tense.HELD_FOR else 'within'} "
+            span = "" if expr.window_s is None else f"{shortest(expr.window_s)} s"
+            return f"{expr.op.value}({', '.join(_text(arg, name, _IF) for arg in expr.args)}{window}{span})", _PRIMARY
+        case Remaining():
+            both = f"{_text(expr.trigger, name, _IF)}, {_text(expr.done, name, _IF)}"
+            return f"remaining_s({both} within {shortest(expr.window_s)} s step {shortest(expr.step_s)} s)", _PRIMARY
 
 
 def _number(value: Fraction) -> tuple[str, int]:
@@ -266,9 +276,10 @@ def broken(expr: Expr, name: Name, indent: int) -> str:
 
 def to_text(rules: RuleSet[State, Action]) -> str:
     """A whole rule set with its types: permits, then rules, each most important first."""
-    names = namer(domain_of(rules.state), domain_of(rules.action))
+    names = namer(domain_of(rules.declared_state), domain_of(rules.action))
     declared = [*rules.permits, *(rule.declared for rule in rules.rules)]
-    types = [*(type_text(one, "neighbour") for one in neighbour_types(rules.state)), type_text(rules.state)]
+    state = rules.declared_state
+    types = [*(type_text(one, "neighbour") for one in neighbour_types(state)), type_text(state)]
     return joined([*types, type_text(rules.action)], [rule_text(one, names) for one in declared])
 
 

@@ -1,0 +1,265 @@
+"""Past-time operators: one tree in Python, text and JSON, and monitors that agree with the specification."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from symbolic import (
+    UNKNOWN,
+    Action,
+    Facts,
+    Monitor,
+    MonitorError,
+    Outcome,
+    RuleError,
+    RuleSet,
+    State,
+    fixed,
+    formatted,
+    held_for,
+    implies,
+    load_rules,
+    migrated,
+    once,
+    parse,
+    remaining_s,
+    to_text,
+)
+from symbolic.expression import Expr
+from symbolic.reading.reference import YES, truth
+from symbolic.remembering.history import remembered
+from tests.symbolic.past_sets import STEP, Gauge, Turn, conditions, histories, moments_of, rules_of, s
+
+
+class Car(State):
+    gap_m: float = fixed(ge=0, le=200, step=0.5)
+    light: Literal["red", "amber", "green"]
+
+
+class Drive(Action):
+    manoeuvre: Literal["stop", "slow", "go"]
+
+
+def junction() -> RuleSet[Car, Drive]:
+    rules = RuleSet(Car, Drive)
+
+    @rules.require(source="StVO 4")
+    def hold_after_red(s: Car, a: Drive) -> bool:
+        return implies(once(s.light == "red", within_s=2), a.manoeuvre != "go")
+
+    return rules
+
+
+RED, GREEN = (Facts.exact(Car(gap_m=9, light=light)) for light in ("red", "green"))
+GO = Drive(manoeuvre="go")
+TEXT = """state Car {
+  gap_m: number 0 to 200 step 0.5
+  light: red | amber | green
+}
+
+action Drive {
+  manoeuvre: stop | slow | go
+}
+
+require hold_after_red source "StVO 4"
+  that if once(light is red within 2 s) then manoeuvre is not go
+"""
+
+
+def test_hold_after_red_holds_for_its_window() -> None:
+    rules = junction()
+    monitor = rules.monitor(max_gap_s=0.5, begins_empty=True)
+    outcomes = [rules.check(monitor.step(RED if t == 0 else GREEN, t / 2), GO).outcome for t in range(6)]
+    assert outcomes == [Outcome.UNSAFE] * 5 + [Outcome.SAFE]
+
+
+def test_text_python_and_json_give_one_tree() -> None:
+    rules = junction()
+    assert to_text(rules) == TEXT
+    assert formatted(TEXT) == TEXT
+    assert parse(TEXT).sha256 == parse(TEXT, place="x").sha256 == load_rules(rules.to_json()).sha256 == rules.sha256
+    assert parse(TEXT).rules[0].sentence == rules.rules[0].sentence
+    assert (
+        rules.rules[0].sentence == "Required: if at any time in the last 2 s ( light is red ) then manoeuvre is not go."
+    )
+
+
+@given(conditions(3))
+def test_tree_is_the_same_after_text_and_json(condition: Expr) -> None:
+    rules = rules_of(condition)
+    assert load_rules(rules.to_json()).sha256 == rules.sha256
+    assert parse(to_text(rules)).sha256 == rules.sha256
+
+
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        ("once(manoeuvre is go within 2 s)", ":1:15: expected a condition over what is perceived in `once`"),
+        ("prev(light is red within 2 s)", ":1:15: expected no time in `prev`"),
+        ("held_for(light is red)", ":1:15: expected for how long in `held_for`"),
+        ("since(light is red)", ":1:15: expected 2 conditions in `since`"),
+        ("once(light is red for 0 s)", ":1:15: expected a time above 0 s"),
+        ("remaining_s(light is red, gap_m > 3 within 3 s) < 1", ":1:15: expected `remaining_s(trigger, done within"),
+        ("remaining_s(light is red, gap_m > 3 within 3 s step 0.7 s) < 1", ":1:15: expected whole steps"),
+        ("once(gap_m)", ":1:20: expected a condition, got a number"),
+    ],
+)
+def test_mistakes_in_text_are_told_with_their_place(condition: str, said: str) -> None:
+    with pytest.raises(RuleError) as error:
+        parse(f"forbid x when {condition} and manoeuvre is go", state=Car, action=Drive)
+    assert f"rules{said}" in str(error.value)
+
+
+@given(conditions(3), histories, st.booleans(), st.integers(1, 4))
+def test_monitor_gives_what_the_specification_says(
+    condition: Expr, history: list[tuple[int, Any]], begins_empty: bool, max_gap: int
+) -> None:
+    rules, past = rules_of(condition), moments_of(history)
+    monitor = rules.monitor(max_gap_s=max_gap / 2, begins_empty=begins_empty)
+    for end, (time, facts) in enumerate(past, start=1):
+        expected = remembered(rules.memory, past[:end], max_gap=max_gap * STEP, begins_empty=begins_empty)
+        assert monitor.step(facts, time / 1e6).codes == expected.codes
+
+
+@given(conditions(2), histories)
+def test_what_is_remembered_keeps_the_assumption(condition: Expr, history: list[tuple[int, Any]]) -> None:
+    rules = rules_of(condition)
+    monitor = rules.monitor(max_gap_s=10, begins_empty=True)
+    for time, facts in moments_of(history):
+        given_ = monitor.step(facts, time / 1e6)
+        if given_.is_exact and rules.assumption is not None:
+            assert truth(rules.assumption, given_) is YES
+
+
+@given(conditions(2), histories, st.integers(0, 13))
+def test_restored_monitor_goes_on_as_if_never_stopped(
+    condition: Expr, history: list[tuple[int, Any]], cut: int
+) -> None:
+    rules, past = rules_of(condition), moments_of(history)
+    one = other = rules.monitor(max_gap_s=1)
+    for place, (time, facts) in enumerate(past):
+        if place == cut:
+            text = one.snapshot()
+            other = Monitor.restored(rules.memory, text)
+            assert other.snapshot() == text
+        found = one.step(facts, time / 1e6)
+        assert other is one or other.step(facts, time / 1e6) == found
+    assert one.snapshot() == other.snapshot()
+
+
+def test_unknown_memory_counts_as_violated_before_the_first_window_is_over() -> None:
+    rules = junction()
+    monitor = rules.monitor(max_gap_s=0.5)
+    verdicts = [rules.check(monitor.step(GREEN, t / 2), GO) for t in range(6)]
+    assert [verdict.outcome for verdict in verdicts] == [Outcome.UNSAFE] * 5 + [Outcome.SAFE]
+
+
+def test_unknown_memory_breaks_a_critical_rule() -> None:
+    rules: RuleSet[Gauge, Turn] = RuleSet(Gauge, Turn)
+
+    @rules.require(is_critical=True)
+    def wait(s: Gauge, a: Turn) -> bool:
+        return implies(a.valve == "open", held_for(s.alarm == False, 1))  # noqa: E712 - a term
+
+    monitor = rules.monitor(max_gap_s=1, begins_empty=True)
+    monitor.step(Facts.of(Gauge, level=0.0, alarm=UNKNOWN, mode="off"), 0)
+    verdict = rules.check(monitor.step(Facts.of(Gauge, level=0.0, alarm=False, mode="off"), 1), Turn(valve="open"))
+    assert [violation.name for violation in verdict.violations] == ["wait"]
+
+
+def test_gap_makes_what_lies_in_it_unknown() -> None:
+    rules = junction()
+    monitor = rules.monitor(max_gap_s=0.5, begins_empty=True)
+    assert rules.check(monitor.step(GREEN, 0), GO).is_safe
+    assert rules.check(monitor.step(GREEN, 0.5), GO).is_safe
+    assert not rules.check(monitor.step(GREEN, 1.5), GO).is_safe
+
+
+def test_facts_without_memory_are_undecided() -> None:
+    verdict = junction().check(GREEN, GO)
+    assert (verdict.outcome, "CarRemembering" in verdict.reason) == (Outcome.UNDECIDED, True)
+
+
+@pytest.mark.parametrize("t_s", [0.5, 0.9, math.nan, math.inf, -1, True, 1e30])
+def test_time_that_does_not_go_on_is_refused_and_changes_nothing(t_s: float) -> None:
+    monitor = junction().monitor(max_gap_s=0.5)
+    monitor.step(RED, 1)
+    before = monitor.snapshot()
+    with pytest.raises(MonitorError):
+        monitor.step(GREEN, t_s)
+    assert monitor.snapshot() == before
+
+
+def test_same_moment_again_gives_the_same_and_other_facts_are_refused() -> None:
+    monitor = junction().monitor(max_gap_s=0.5)
+    assert monitor.step(RED, 1) == monitor.step(RED, 1)
+    with pytest.raises(MonitorError):
+        monitor.step(GREEN, 1)
+    with pytest.raises(MonitorError):
+        monitor.step(Facts.from_codes(Car, (1000, 0)), 2)
+
+
+def test_migrated_monitor_keeps_shared_operators_and_starts_new_ones_unknown() -> None:
+    rules, other = junction(), junction()
+    other.add(kind="forbid", name="wait", expression=(rules_of_new() & other_go()))
+    monitor = rules.monitor(max_gap_s=5, begins_empty=True)
+    monitor.step(RED, 0)
+    moved = migrated(other.memory, monitor.snapshot()).step(GREEN, 5)
+    names = [one.name for one in other.memory.operators]
+    assert {name: moved.value(name) for name in names} == {
+        next(one for one in names if one.startswith("once")): False,
+        next(one for one in names if one.startswith("held")): UNKNOWN,
+    }
+
+
+def rules_of_new() -> Any:
+    from symbolic import fields
+
+    car: Any = fields(Car)
+    return held_for(car.light == "green", 1)
+
+
+def other_go() -> Any:
+    from symbolic import fields
+
+    drive: Any = fields(Drive)
+    return drive.manoeuvre == "go"
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"version":2}', "null"])
+def test_text_that_is_no_snapshot_is_refused(text: str) -> None:
+    with pytest.raises(MonitorError):
+        migrated(junction().memory, text)
+
+
+def test_deadline_counts_down_and_is_missed() -> None:
+    rules: RuleSet[Gauge, Turn] = RuleSet(Gauge, Turn)
+
+    @rules.require()
+    def act(s: Gauge, a: Turn) -> bool:
+        return implies(remaining_s(s.alarm == True, s.mode == "off", within_s=2, step_s=0.5) <= 0.5, a.valve == "open")  # noqa: E712
+
+    monitor = rules.monitor(max_gap_s=1, begins_empty=True)
+    alarm = Facts.of(Gauge, level=0.0, alarm=True, mode="fast")
+    name = rules.memory.operators[0].name
+    left = [monitor.step(alarm, t).value(name) for t in (0, 0.7, 1.5, 2, 2.1, 3)]
+    assert left == [2, 1, 0.5, 0, -0.5, -0.5]
+    assert monitor.step(Facts.of(Gauge, level=0.0, alarm=True, mode="off"), 4).value(name) == 2
+
+
+def test_names_of_operators_are_not_taken_for_fields() -> None:
+    assert s.alarm is not None
+    text = TEXT.replace("gap_m:", "once:").replace("within 2 s)", "within 2 s) and once > 3")
+    assert parse(text).rules[0].reads[1].field.name == "once"
+
+
+def test_what_others_claim_is_not_remembered() -> None:
+    state = "state Car {\n  intent: wait | go, claimed by car, else go\n  gap_m: whole 0 to 9\n}\n"
+    with pytest.raises(RuleError) as error:
+        parse(f"{state}forbid x when once(intent is wait) and manoeuvre is go", action=Drive)
+    assert "expected a condition over what is perceived in `once`, got `intent`" in str(error.value)
