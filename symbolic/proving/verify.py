@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 from symbolic.claiming.monotone import monotony
 from symbolic.claiming.trust import trusts
 from symbolic.domain import Action, Domain, codes_of, domain_of
-from symbolic.expression import Number, Owner, walk
+from symbolic.expression import Number, Owner, reads, walk
 from symbolic.field import Kind, shortest
 from symbolic.mending.invariant import InvariantError, largest
 from symbolic.mending.transition import Transition
+from symbolic.neighbours import names_of
 from symbolic.proving.census import COMPLETE, SAMPLE, Census, census
 from symbolic.proving.prover import Prover
 from symbolic.proving.report import Answer, Finding, Level, Report, Sort
@@ -252,8 +253,8 @@ def _titles(prover: Prover) -> Iterator[Finding]:
     """Rules whose title speaks of a number or a field that the condition does not hold."""
     names = {*domain_of(prover.ruleset.state).by_name, *domain_of(prover.ruleset.action).by_name}
     for place, rule in enumerate(prover.ruleset.rules):
-        read = {one.field.name for one in rule.reads}
-        numbers = {shortest(abs(node.value)) for node in walk(rule.expression) if isinstance(node, Number)}
+        read = {one.field.name for one in (*rule.reads, *reads(rule.shown))}
+        numbers = {shortest(abs(node.value)) for node in walk(rule.shown) if isinstance(node, Number)}
         said = re.findall(r"(?<![\w.])\d+(?:\.\d+)?", rule.title)
         alien = [text for text in said if shortest(float(text)) not in numbers]
         alien += [word for word in re.findall(r"\w+", f"{rule.title} {rule.source}") if word in names - read]
@@ -263,12 +264,17 @@ def _titles(prover: Prover) -> Iterator[Finding]:
 
 
 def _unused(prover: Prover) -> Iterator[Finding]:
-    """Fields of the state that no rule reads."""
-    read = {one.field.name for rule in prover.ruleset.rules for one in rule.reads if one.owner is Owner.STATE}
-    for field in domain_of(prover.ruleset.state).fields:
-        if field.name not in read:
-            text = f"no rule reads `{field.name}`"
-            yield _finding(prover, Sort.UNUSED_FIELD, Level.WARNING, (), text)
+    """Fields of the state that no rule reads; a field of neighbours once, for all of them."""
+    read = {one.field for rule in prover.ruleset.rules for one in rule.reads if one.owner is Owner.STATE}
+    domain = domain_of(prover.ruleset.state)
+    places = {one.name: [one] for one in domain.fields if one.present is None}
+    for many in domain.neighbours.values():
+        fields = zip(names_of(many.schema), zip(*(slot.fields for slot in many.slots), strict=True), strict=True)
+        places |= {f"{many.name}.{name}": list(all_slots) for name, all_slots in fields}
+    for name, some in places.items():
+        asked = [other for one in some for other in (one, one.known) if other is not None]
+        if not some[0].known_of and read.isdisjoint(asked):
+            yield _finding(prover, Sort.UNUSED_FIELD, Level.WARNING, (), f"no rule reads `{name}`")
 
 
 def _safe_stop(prover: Prover, stop: Codes) -> Iterator[Finding]:
@@ -282,7 +288,7 @@ def _safe_stop(prover: Prover, stop: Codes) -> Iterator[Finding]:
                 text = f"not known whether the safe stop can break {one.anchor}"
                 yield _finding(prover, Sort.SAFE_STOP, Level.UNKNOWN, (rule,), text)
             case Point() as point:
-                where = expression_text(residual(one.violation, stop), names)
+                where = expression_text(residual(one.shown, stop, is_negated=one.kind == "require"), names)
                 text = f"the safe stop breaks {one.anchor} wherever {where}"
                 yield _finding(prover, Sort.SAFE_STOP, level, (rule,), text, point.state)
             case _:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import islice
 from typing import Any, Literal, TypeVar, cast
 
 from pydantic import create_model
@@ -13,6 +15,7 @@ from symbolic.claiming.claim import claimed
 from symbolic.declaration import RuleError
 from symbolic.domain import Action, State, fixed, whole
 from symbolic.field import DomainError, Kind
+from symbolic.neighbours import many
 from symbolic.rules import RuleSet
 
 Schema = TypeVar("Schema", bound=State | Action)
@@ -35,11 +38,11 @@ def load_rules(text: str) -> RuleSet[Any, Any]:
 def _type(record: object, base: type[Schema]) -> type[Schema]:
     """A type that declares what a record says."""
     match record:
-        case {"name": str(name), "fields": list(entries)} if name.isidentifier():
+        case {"name": str(name), "fields": list(entries), **extras} if name.isidentifier():
             try:
-                fields: dict[str, Any] = dict(map(_field, entries))
+                fields: dict[str, Any] = _declared(entries, cast("dict[str, Any]", extras))
                 made: type[Schema] = create_model(name, __base__=base, **fields)
-                is_same = made.__domain__.record() == entries
+                is_same = made.__domain__.record() == entries and made.__domain__.extras() == extras
             except (DomainError, ValueError, TypeError, IndexError, NameError, ZeroDivisionError, OverflowError):
                 is_same = False
             if is_same:
@@ -48,6 +51,26 @@ def _type(record: object, base: type[Schema]) -> type[Schema]:
         f"expected the declaration of a {base.__name__} with bounded fields, got `{record!r:.60}`; "
         "load the rules with their own types"
     )
+
+
+def _declared(entries: list[Any], extras: dict[str, Any]) -> dict[str, Any]:
+    """The fields that were declared: those that may be unknown as such, slots of neighbours as their collection."""
+    declared: dict[str, Any] = {}
+    firsts = {f"{name}_1_present": (name, at_most, one) for name, at_most, one in extras.get("neighbours", ())}
+    optional = extras.get("optional", ())
+    rest = iter(entries)
+    for entry in rest:
+        if entry[0] in firsts:
+            name, at_most, one = firsts[entry[0]]
+            of = _type(one, State)
+            declared[name] = (tuple[of, ...], many(of, at_most=at_most))  # type: ignore[valid-type]
+            skipped = at_most * (len(of.__domain__.fields) + 1) - 1
+        else:
+            name, (sort, bounds) = _field(entry)
+            declared[name] = (cast(Any, sort) | None, bounds) if name in optional else (sort, bounds)
+            skipped = int(name in optional)
+        deque(islice(rest, skipped), maxlen=0)
+    return declared
 
 
 def _field(entry: object) -> tuple[str, tuple[object, object]]:

@@ -34,11 +34,13 @@ from symbolic import (
     fixed,
     formatted,
     known,
+    load_rules,
     many,
     parse,
     to_text,
     truth,
     value_of,
+    verify,
     whole,
 )
 from symbolic.canonical import sha256, to_json
@@ -52,7 +54,7 @@ from symbolic.solving.smt import Solver
 from symbolic.unrolling import unrolled
 from symbolic.writing.text import expression_text, namer
 from tests.symbolic.crowd import DOMAIN, RIDERS, Crowd, Rider, crowd_rules, crowds, declared, permuted, quantified
-from tests.symbolic.strategies import Operate, actions
+from tests.symbolic.strategies import ACTIONS, Operate, actions
 
 s: Any = fields(Crowd)
 a: Any = fields(Operate)
@@ -161,6 +163,30 @@ def test_arrays_read_neighbours_as_the_compiled_function_does(
     codes = [state.codes for one in facts for state in every_state(one)[:2]]
     found = batch(rules)(numpy.array(codes), numpy.array(codes_of(action)))
     assert [row.nonzero()[0].tolist() for row in found] == [rules.compiled(one, codes_of(action)) for one in codes]  # type: ignore[arg-type]
+
+
+def test_types_with_neighbours_are_rebuilt_from_json() -> None:
+    rules = RuleSet(Crowd, Operate)
+    rules.add(kind="forbid", name="it", expression=any_of(s.riders, lambda o: known(o.gap) & (o.gap < s.level)))  # type: ignore[arg-type]
+    again = load_rules(rules.to_json())
+    assert (again.to_json(), again.sha256) == (rules.to_json(), rules.sha256)
+    assert to_text(again) == to_text(rules)
+    with pytest.raises(RuleError, match="expected the declaration of a State with bounded fields"):
+        load_rules(rules.to_json().replace('["riders",2,', '["riders",3,'))
+
+
+def test_report_names_a_field_of_neighbours_once_and_the_safe_stop_by_quantifiers() -> None:
+    rules = RuleSet(Crowd, Operate)
+    a_hold: Any = a.hold
+    rules.add(
+        kind="require", name="it", expression=~a_hold | any_of(s.riders, lambda o: (o.gap < 0.5) & known(s.level))
+    )  # type: ignore[arg-type]
+    stop = next(action for action in ACTIONS if action.hold)
+    said = [finding.text for finding in verify(rules, safe_stop=stop, complete=1000, sample=1000).findings]
+    assert [text for text in said if text.startswith("no rule reads")] == [
+        f"no rule reads `{name}`" for name in ("mode", "alarm", "riders.mode", "riders.yields")
+    ]
+    assert "the safe stop breaks R1 wherever all(o in riders: o.gap >= 0.5 or not known(level))" in said
 
 
 # Laws of neighbours
