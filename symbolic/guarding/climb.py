@@ -222,7 +222,7 @@ def undecided(here: Climb[A], action: A, reason: str) -> Verdict:
     return Verdict(
         outcome=Outcome.UNDECIDED,
         violations=(),
-        undecided=(),
+        undecided=tuple(rule.anchor for rule in here.rules.rules),
         action=action,
         facts_sha256="" if here.facts is None else here.facts.sha256,
         ruleset_sha256=here.rules.sha256,

@@ -53,7 +53,7 @@ class Reader(Generic[S, A]):
             DomainError: no state of the rule set's type.
         """
         if type(given) is Facts:
-            return given
+            return _within(given)
         if isinstance(given, State):
             return Facts.exact(given)
         text = given if isinstance(given, str | bytes) else None
@@ -94,6 +94,18 @@ class Reader(Generic[S, A]):
         except (ValueError, StopIteration, RecursionError):
             return None
         return self._actions.quick(plain) if end == len(given) else None
+
+
+def _within(facts: Facts) -> Facts:
+    """The facts, if every code lies in its field: `Facts.from_codes` trusts its caller, this does not."""
+    fields = domain_of(facts.schema).fields
+    if len(facts.codes) != len(fields):
+        raise DomainError(f"expected {len(fields)} facts, got {len(facts.codes)}; give UNKNOWN for what is not known")
+    for field in fields:
+        low, high = facts.span(field)
+        if type(low) is not int or type(high) is not int or not field.low <= low <= high <= field.high:
+            raise DomainError(f"expected a range inside `{field.name}`, got `{low}` to `{high}`; facts contradict")
+    return facts
 
 
 class _Codes:
