@@ -70,6 +70,7 @@ class Guard(Generic[S, A]):
         if not 0.0 < deadline_s < math.inf:
             raise ValueError(f"expected a deadline of more than 0 s, got `{deadline_s}`; give seconds")
         self.ladder, self.deadline_s, self.mode = ladder, deadline_s, mode
+        self._is_fixed = isinstance(rules, RuleSet)
         self._live: Callable[[], RuleSet[S, A]] = (lambda: rules) if isinstance(rules, RuleSet) else rules
         self._write, self._clock = write, clock or WallClock()
         self._reader = self._read()
@@ -151,7 +152,7 @@ class Guard(Generic[S, A]):
         """What the climb says of a plain dict and JSON text that comply, in half the time; None of anything else."""
         reader = self._reader
         rules, codes, chosen = reader.rules, reader.states.quick(given), reader.quick(proposal)
-        if codes is None or chosen is None or not self._is_live(rules) or reader.compiled(codes, chosen) != []:
+        if codes is None or chosen is None or reader.compiled(codes, chosen) != [] or not self._may_rest_on(reader):
             return None
         action = reader.listed.get(chosen)
         if action is None:
@@ -163,7 +164,7 @@ class Guard(Generic[S, A]):
             undecided=(),
             action=action,
             facts_sha256=hash_of(facts),
-            ruleset_sha256=rules.sha256,
+            ruleset_sha256=reader.ruleset_sha256,
         )
         with self._lock:
             took_s = self._clock.now_s() - start_s
@@ -187,10 +188,14 @@ class Guard(Generic[S, A]):
             took_s=took_s,
         )
 
-    def _is_live(self, rules: RuleSet[S, A]) -> bool:
+    def _may_rest_on(self, reader: Reader[S, A]) -> bool:
         """Whether a decision may rest on these rules: they are live, there are some, and the safe stop is theirs."""
+        if not reader.has_rules or type(self.ladder.safe_stop) is not reader.rules.action:
+            return False
+        if self._is_fixed:
+            return True
         try:
-            return self._live() is rules and bool(rules.rules) and type(self.ladder.safe_stop) is rules.action
+            return self._live() is reader.rules
         except Exception:  # noqa: BLE001 - the decision: the climb meets the same error, and tells of it
             return False
 

@@ -41,7 +41,8 @@ class Reader(Generic[S, A]):
         self.rules = rules
         self._state, self._action = rules.state, rules.action
         self.states, self._actions = _Codes(domain_of(rules.state)), _Codes(domain_of(rules.action))
-        self.compiled = rules.compiled
+        self.compiled, self.ruleset_sha256 = rules.compiled, rules.sha256
+        self.has_rules = bool(rules.rules)
         listed = () if is_wide(rules.action) else rules.actions
         self.listed = {rules.codes_of(one): one for one in listed}
         """The actions of the list by their codes; none where they are too many to list."""
