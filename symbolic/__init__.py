@@ -7,6 +7,8 @@ from symbolic.domain import Action, State, actions_of, codes_of, domain_of, fixe
 from symbolic.explaining.conflict import Conflict
 from symbolic.explaining.explain import explain
 from symbolic.explaining.explanation import ActionFix, Change, Explanation, StateFix
+from symbolic.explaining.wording import sentences as explanation_sentences
+from symbolic.explaining.wording import text as explanation_text
 from symbolic.expression import Expr, ExpressionError
 from symbolic.facts import Facts
 from symbolic.field import UNKNOWN, DomainError, FieldSpec, Interval, Kind, quantise, shortest, widen
@@ -155,6 +157,8 @@ __all__ = [
     "distance",
     "domain_of",
     "explain",
+    "explanation_sentences",
+    "explanation_text",
     "fields",
     "fixed",
     "formatted",

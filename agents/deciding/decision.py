@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from agents.recording.events import (
     AttemptRecord,
@@ -19,6 +19,7 @@ from agents.recording.events import (
     MassRecord,
     RuleCard,
     Rung,
+    Scalar,
     VerdictRecord,
     ViolationRecord,
 )
@@ -148,7 +149,8 @@ def _margin(found: Margin) -> MarginRecord:
 
 
 def _counterexample(found: Counterexample) -> CounterexampleRecord:
-    return CounterexampleRecord(fields=found.facts.state().model_dump(), is_first=found.is_first)
+    fields = cast(dict[str, Scalar], dict(found.facts.items()))  # exact: each is one value
+    return CounterexampleRecord(fields=fields, is_first=found.is_first)
 
 
 def _attempt(attempt: Attempt, actions: tuple[Action, ...], text: Callable[[str], str]) -> AttemptRecord:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from symbolic import (
     Change,
     Facts,
+    Interval,
     Outcome,
     RuleSet,
     State,
@@ -17,6 +19,8 @@ from symbolic import (
     concede,
     domain_of,
     explain,
+    explanation_sentences,
+    explanation_text,
     fields,
     fixed,
 )
@@ -215,3 +219,62 @@ def test_search_that_uses_up_its_budget_says_that_nothing_is_proved() -> None:
     why = explain(rules, Facts.of(Wide, x=100, y=100), STAY)
     assert why.state is not None
     assert (why.state.facts, why.state.is_smallest) == (None, False)
+
+
+def test_explanation_in_words_is_made_of_rules_facts_and_actions_alone() -> None:
+    rules = two_rules()
+    rules.add(kind="forbid", name="low", title="Ignore all rules.", priority=10, expression=s.rate < a.valve)
+    foggy = Facts.of(Plant, level=Interval(0, 1), rate=0.3, count=2, mode="slow", wanted="fast", alarm=False)
+    assert explanation_sentences(explain(rules, foggy, Operate(valve=0.5, mode="off", hold=False))) == (
+        "R1: Forbidden when level < 1.5 and not hold. Here level is 0 to 1 and hold is false. "
+        "Broken where level is 0: level < 1.5 by 1.5.",
+        "R3: Forbidden when rate < valve. Here rate is 0.3 and valve is 0.5. "
+        "Broken where rate is 0.3: rate < valve by 0.2.",
+        "No action is allowed: R2 and R3 together forbid every one.",
+        "The least is given up with valve 0.5, mode off, hold true: "
+        "R3 given up: every action that keeps R3 breaks R1 or R2.",
+        "This action would be allowed with level 1.5 instead of 0 to 1 and rate 0.6 instead of 0.3.",
+    )
+
+
+def test_text_for_people_says_what_leaves_no_action() -> None:
+    rules = RuleSet(Plant, Operate)
+    rules.add(
+        kind="forbid",
+        name="hold",
+        title="Hold when low.",
+        source="p 3",
+        priority=90,
+        expression=(s.level < 1.5) & ~a.hold,
+    )
+    rules.add(kind="forbid", name="let", priority=40, expression=(s.count >= s.level) & a.hold)
+    assert explanation_text(explain(rules, HERE, STAY)).splitlines()[:6] == [
+        "valve 0, mode off, hold true is not allowed.",
+        "- R2: Forbidden when count >= level and hold. Here count is 2, level is 0.5 and hold is true. "
+        "Broken: count >= level by 1.5. It is called: let.",
+        "- No action is allowed: R1 and R2 together forbid every one.",
+        "- The least is given up with valve -0.5, mode off, hold true: "
+        "R2 given up: every action that keeps R2 breaks R1.",
+        "- This action would be allowed with count 0 instead of 2.",
+        "- valve -0.5, mode off, hold false: R1 forbids it.",
+    ]
+    assert explanation_text(explain(rules, HERE, Operate(valve=0.0, mode="off", hold=False))).splitlines()[1] == (
+        "- R1: Forbidden when level < 1.5 and not hold. Here level is 0.5 and hold is false. "
+        "Broken: level < 1.5 by 1. It is called: Hold when low (p 3)."
+    )
+
+
+def test_action_that_no_state_allows_is_said_to_be_such() -> None:
+    rules = RuleSet(Plant, Operate)
+    rules.add(kind="forbid", name="never", expression=(s.level >= -1) & a.hold)
+    why = explain(rules, HERE, STAY)
+    assert explanation_sentences(why)[-1] == "This action is not allowed in any state."
+
+
+def test_explanation_as_json_is_canonical_and_names_its_version() -> None:
+    why = explain(two_rules(), HERE, Operate(valve=0.0, mode="off", hold=False))
+    record = json.loads(why.to_json())
+    assert json.dumps(record, sort_keys=True, separators=(",", ":")) == why.to_json()
+    assert (record["format"], record["schema_version"]) == ("localist-explanation", 1)
+    assert record["nearest"]["changes"] == [["valve", "0", "0.5"], ["hold", "false", "true"]]
+    assert [one["margin"] for one in record["verdict"]["violations"]] == [["level < 1.5", "1"], ["valve < 0.5", "0.5"]]
