@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from symbolic.claiming.trust import claims_of, trusted
+from symbolic.claiming.told import Told, told, told_by
+from symbolic.claiming.trust import trusted
 from symbolic.derivation import derived
-from symbolic.domain import Domain, State, domain_of
+from symbolic.domain import Domain, domain_of
 from symbolic.expression import (
     Compare,
     Expr,
@@ -27,7 +28,7 @@ from symbolic.expression import (
     children,
     rebuilt,
 )
-from symbolic.field import FieldSpec, Kind
+from symbolic.field import Kind
 from symbolic.proving.census import SAMPLE, Census, census
 from symbolic.proving.prover import Prover
 from symbolic.proving.report import Finding, Level, Sort
@@ -42,45 +43,47 @@ SILENT: Final = "_in_silence"
 
 
 def enlarging(ruleset: RuleSet[Any, Any]) -> tuple[RuleSet[Any, Any], tuple[str, ...]]:
-    """A rule set over doubled claims, and the anchor of the rule that each of its rules is about.
+    """A rule set over doubled fields, and the anchor of the rule that each of its rules is about.
 
     A rule of it is broken exactly where messages of roles that the original does not trust allow what that forbids in
-    silence. No rule at all where no rule reads such a claim.
+    silence. No rule at all where no rule reads what such messages say.
     """
-    doubled = _doubled(ruleset.state)
+    every = told(ruleset)
+    domain = domain_of(ruleset.state)
+    copies = {name + SILENT: one.field for name, one in every.items()}
+    doubled = derived(f"{domain.name}Heard", {**domain.by_name, **copies})
     found: RuleSet[Any, Any] = type(ruleset)(doubled, ruleset.action)
-    anchors = []
+    anchors: dict[str, str] = {}
     for rule in ruleset.rules:
-        known = trusted(ruleset, rule)
-        open_to = [one for one in claims_of(rule) if one.claim is not None and one.claim.by not in known]
+        open_to = [one for one in told_by(rule, every) if one.roles - trusted(ruleset, rule)]
         if open_to:
-            found.add(kind="forbid", name=rule.name, expression=_enlarged(rule.violation, open_to, domain_of(doubled)))
-            anchors.append(rule.anchor)
-    order = {rule.name: place for place, rule in enumerate(found.rules)}
-    names = {rule.anchor: rule.name for rule in ruleset.rules}
-    return found, tuple(sorted(anchors, key=lambda anchor: order[names[anchor]]))
+            enlarged = _enlarged(rule.violation, ruleset.assumption, open_to, domain_of(doubled))
+            found.add(kind="forbid", name=rule.name, expression=enlarged)
+            anchors[rule.name] = rule.anchor
+    return found, tuple(anchors[rule.name] for rule in found.rules)
 
 
-def _enlarged(violation: Expr, claims: Sequence[FieldSpec], doubled: Domain) -> Expr:
+def _enlarged(violation: Expr, assumption: Expr | None, told: Sequence[Told], doubled: Domain) -> Expr:
     """Forbidden in silence, and not as heard."""
-    silent = {field.name: Read(Owner.STATE, doubled.field(field.name + SILENT)) for field in claims}
     heard = {name: Read(Owner.STATE, field) for name, field in doubled.by_name.items()}
-    known = [part for field in claims for part in _is_silent(silent[field.name], field)]
+    silent = {one.field.name: heard[one.field.name + SILENT] for one in told}
+    known = [part for one in told for part in _is_silent(silent[one.field.name], one)]
+    if assumption is not None:
+        known.append(_renamed(assumption, heard))
     return Join(Junction.AND, (*known, _renamed(violation, {**heard, **silent}), Not(_renamed(violation, heard))))
 
 
-def _is_silent(copy: Read, field: FieldSpec) -> Iterator[Expr]:
+def _is_silent(copy: Read, told: Told) -> Iterator[Expr]:
     """That a copy has the value of silence; nothing where that is unknown."""
-    if field.claim is None or field.claim.silent is None:
+    if told.silent is None:
         return
-    code = field.claim.silent
-    match field.kind:
+    match told.field.kind:
         case Kind.FLAG:
-            yield copy if code else Not(copy)
+            yield copy if told.silent else Not(copy)
         case Kind.CHOICE:
-            yield Member(copy, (code,))
+            yield Member(copy, (told.silent,))
         case Kind.NUMBER:
-            yield Compare(Order.EQ, copy, Number(code * field.step))
+            yield Compare(Order.EQ, copy, Number(told.silent * told.field.step))
 
 
 def _renamed(expr: Expr, reads_of: Mapping[str, Read]) -> Expr:
@@ -89,13 +92,6 @@ def _renamed(expr: Expr, reads_of: Mapping[str, Read]) -> Expr:
         return reads_of[expr.field.name] if expr.owner is Owner.STATE else expr
     parts = children(expr)
     return rebuilt(expr, tuple(_renamed(part, reads_of) for part in parts)) if parts else expr
-
-
-def _doubled(schema: type[State]) -> type[State]:
-    """The state with a copy of each claim."""
-    every = domain_of(schema).fields
-    copies = {one.name + SILENT: one for one in every if one.claim is not None}
-    return derived(f"{schema.__name__}Heard", {**{one.name: one for one in every}, **copies})
 
 
 def monotony(prover: Prover) -> Iterator[Finding]:

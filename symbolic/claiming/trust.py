@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from symbolic.expression import Owner
-from symbolic.field import FieldSpec
+from symbolic.claiming.told import told, told_by
 from symbolic.proving.report import Trust
 
 if TYPE_CHECKING:
@@ -15,11 +14,12 @@ if TYPE_CHECKING:
 def trusts(ruleset: RuleSet[Any, Any]) -> tuple[Trust, ...]:
     """For each role that some rule trusts, in order of names: with what."""
     found: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
+    every = told(ruleset)
     for rule in ruleset.rules:
-        for field in claims_of(rule):
-            if field.claim is not None and field.claim.by in trusted(ruleset, rule):
-                rules, names = found.setdefault(field.claim.by, ({}, {}))
-                rules[rule.anchor] = names[field.name] = None
+        for one in told_by(rule, every):
+            for role in one.roles & trusted(ruleset, rule):
+                rules, names = found.setdefault(role, ({}, {}))
+                rules[rule.anchor] = names[one.field.name] = None
     return tuple(
         Trust(role=role, rules=tuple(rules), fields=tuple(names)) for role, (rules, names) in sorted(found.items())
     )
@@ -38,8 +38,3 @@ def trusted(ruleset: RuleSet[Any, Any], rule: Rule) -> frozenset[str]:
             roles.update(declared[name].trusts)
             left += [*declared[name].unless, *(other.name for other in declared.values() if name in other.overrides)]
     return frozenset(roles)
-
-
-def claims_of(rule: Rule) -> tuple[FieldSpec, ...]:
-    """The claims that a rule reads."""
-    return tuple(one.field for one in rule.reads if one.owner is Owner.STATE and one.field.claim is not None)

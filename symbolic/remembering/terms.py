@@ -146,10 +146,10 @@ def _demand_perceived(arg: Expr, name: str) -> None:
     if not is_truth(arg):
         raise ExpressionError(f"expected a condition in `{name}`, got a number; compare it with a value")
     read = reads(arg)
-    # What was done is not in the facts; a remembered claim would be none, so that it could allow what silence forbids.
+    # What was done is not in the facts. What is remembered of a claim depends on messages too: `claiming/told.py`.
     # The neighbour in a place may be another than the one before: only a whole quantifier can be remembered.
     free = set(_free(arg, frozenset()))
-    alien = [one.field.name for one in read if one.owner is Owner.ACTION or one.field.claim is not None or one in free]
+    alien = [one.field.name for one in read if one.owner is Owner.ACTION or one in free]
     if alien or not read:
         got = f"`{alien[0]}`" if alien else "a constant"
         raise ExpressionError(f"expected a condition over what is perceived in `{name}`, got {got}; read such fields")

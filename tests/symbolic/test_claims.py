@@ -23,9 +23,14 @@ from symbolic import (
     claimed,
     domain_of,
     fields,
+    held_for,
+    historically,
     implies,
+    once,
     parse,
     perceived,
+    prev,
+    since,
     to_text,
     verify,
     whole,
@@ -140,6 +145,22 @@ def test_a_claim_that_only_forbids_is_fine() -> None:
     assert told(verify(rules, solver=SOLVER)) == set()
 
 
+def test_what_is_remembered_of_claims_is_told_too() -> None:
+    s, a = fields(Crossing), fields(Drive)
+    for body, expected in (
+        (once(s.intent == "go", within_s=2) & (a.pace == "go"), set()),
+        (~once(s.intent == "yield", within_s=2) & (a.pace == "go"), {"R1"}),
+        (historically(s.is_clear, within_s=2) & (a.pace == "go"), {"R1"}),
+        (held_for(s.intent != "silent", 1) & (a.pace == "go"), set()),
+        (~held_for(prev(s.intent != "go"), 1) & (a.pace == "go"), {"R1"}),  # before the first moment nobody knows
+        (since(s.gap < 2, s.intent == "go") & (a.pace == "go"), set()),
+        (since(s.intent == "silent", s.gap < 2) & (a.pace == "go"), {"R1"}),
+    ):
+        rules = RuleSet(Crossing, Drive)
+        rules.add(kind="forbid", name="past", expression=body)
+        assert told(verify(rules, solver=SOLVER)) == expected, body
+
+
 def test_trust_in_a_role_that_claims_nothing_is_refused() -> None:
     with pytest.raises(
         RuleError, match=r"expected to trust roles that claim something here \(`car`, `warden`\), got `ca`"
@@ -240,3 +261,66 @@ def test_whether_a_field_is_a_claim_is_part_of_the_hash() -> None:
 def test_a_wrong_claim_is_refused_when_it_is_declared(declare: Any, message: str) -> None:
     with pytest.raises(DomainError, match=message):
         type("Bad", (State,), {"__annotations__": {"field": bool}, "field": declare(), "__module__": __name__})
+
+
+# Whole histories
+
+moments = st.lists(
+    st.tuples(
+        st.integers(0, 3),
+        st.sampled_from(["silent", "yield", "go", None]),
+        st.sampled_from([True, False, None]),
+        st.sampled_from([0.5, 1.0, 2.0]),
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@st.composite
+def remembering(draw: st.DrawFn) -> RuleSet[Crossing, Drive]:
+    """Rules that remember what was said or seen."""
+    s, a = fields(Crossing), fields(Drive)
+    leaves = [s.intent == "go", s.intent != "yield", s.is_clear, s.gap < 2, s.intent == "silent"]
+
+    def leaf() -> Any:
+        return leaves[draw(st.integers(0, len(leaves) - 1))]
+
+    rules = RuleSet(Crossing, Drive)
+    for place in range(draw(st.integers(1, 2))):
+        time = draw(st.sampled_from([0.5, 1.0, 2.0]))
+        match draw(st.sampled_from(["prev", "once", "historically", "held_for", "since"])):
+            case "prev":
+                past = prev(leaf())
+            case "held_for":
+                past = held_for(leaf(), time)
+            case "since":
+                past = since(leaf(), leaf(), within_s=time)
+            case name:
+                past = (once if name == "once" else historically)(leaf(), within_s=time)
+        said = past if draw(st.booleans()) else ~past
+        pace = draw(st.sampled_from(["go", "stop"]))
+        rules.add(kind="forbid", name=f"rule_{place}", expression=said & (a.pace == pace))
+    return rules
+
+
+@settings(max_examples=60)
+@given(remembering(), moments, st.booleans())
+def test_where_no_rule_is_found_no_history_of_messages_allows_more_than_silence(
+    rules: RuleSet[Crossing, Drive], history: list[tuple[int, str | None, bool | None, float]], begins_empty: bool
+) -> None:
+    if told(verify(rules, solver=SOLVER)):
+        return
+    heard, silent = (rules.monitor(max_gap_s=1.5, begins_empty=begins_empty) for _ in range(2))
+    time = 0.0
+    for gap, intent, is_clear, wait in history:
+        time += wait
+        seen = perceived(Crossing, gap=gap)
+        said: dict[str, Heard] = {}
+        if intent is not None:
+            said["intent"] = replace(GO, value=intent)
+        if is_clear is not None:
+            said["is_clear"] = replace(GO, role="warden", value=is_clear, is_signed=True)
+        loud, quiet_ = heard.step(admit(seen, said).facts, time), silent.step(seen, time)
+        for action in rules.actions:
+            assert not rules.check(loud, action).is_safe or rules.check(quiet_, action).is_safe

@@ -256,10 +256,3 @@ def test_names_of_operators_are_not_taken_for_fields() -> None:
     assert s.alarm is not None
     text = TEXT.replace("gap_m:", "once:").replace("within 2 s)", "within 2 s) and once > 3")
     assert parse(text).rules[0].reads[1].field.name == "once"
-
-
-def test_what_others_claim_is_not_remembered() -> None:
-    state = "state Car {\n  intent: wait | go, claimed by car, else go\n  gap_m: whole 0 to 9\n}\n"
-    with pytest.raises(RuleError) as error:
-        parse(f"{state}forbid x when once(intent is wait) and manoeuvre is go", action=Drive)
-    assert "expected a condition over what is perceived in `once`, got `intent`" in str(error.value)
