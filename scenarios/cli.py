@@ -107,6 +107,14 @@ def parser() -> argparse.ArgumentParser:
         "--profile", type=Path, metavar="FILE", help="heads, dials and targets, made by `localist profile` or `tune`"
     )
     run.add_argument(
+        "--reload",
+        action="append",
+        default=[],
+        metavar="TICK[:ROLE]=RULES",
+        help="propose other rules over the bus, to decide from that tick on; repeatable",
+    )
+    run.add_argument("--key", type=Path, metavar="FILE", help="key that proposals are signed with (localist rules key)")
+    run.add_argument(
         "--out", type=Path, metavar="DIR", help="run directory (default runs/NAME-SEED, the first free one)"
     )
     run.set_defaults(command=_run)
@@ -168,11 +176,16 @@ def _complain(line: str, code: Exit = Exit.USAGE) -> Exit:
 
 
 def _run(arguments: argparse.Namespace) -> Exit:
+    from agents.messaging import Identity
+    from scenarios.commands.reload import reload_of
+    from scenarios.reloading import identity_of
     from scenarios.report.progress import LiveProgress
     from scenarios.report.summary import summarise
     from scenarios.report.table import print_summary
     from scenarios.run import run
     from scenarios.setting import Setting
+
+    identity = identity_of(arguments.seed) if arguments.key is None else Identity.load(arguments.key)
 
     config = RunConfig(
         scenario=arguments.scenario,
@@ -182,9 +195,11 @@ def _run(arguments: argparse.Namespace) -> Exit:
         bus=BusConfig(kind=arguments.bus, broker=arguments.broker),
         without=parts_of(arguments.without),
         setting=None if arguments.profile is None else Setting.load(arguments.profile),
+        reloads=tuple(reload_of(text, arguments.scenario) for text in arguments.reload),
+        operator=identity.public if arguments.reload else "",
     )
     with LiveProgress.open(config) as progress:
-        path = run(config, out=arguments.out, watch=progress.show)
+        path = run(config, out=arguments.out, watch=progress.show, identity=identity)
     summary = summarise(path)
     print_json(summary.model_dump(mode="json")) if arguments.json else print_summary(summary)
     return verdict_of(summary)

@@ -84,6 +84,23 @@ class BusConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reload:
+    """Other rules for a role from a tick on, proposed by the operator one tick before."""
+
+    tick: int
+    """First tick that they decide, 1 or more."""
+    role: str
+    sha256: str
+    """Hash of the canonical JSON."""
+    text: str = field(default="", repr=False)
+    """Canonical JSON; empty where the record of a run holds it."""
+
+    def __post_init__(self) -> None:
+        if type(self.tick) is not int or self.tick < 1:
+            raise ConfigError(f"expected a reload in tick 1 or later, got `{self.tick}`; correct --reload")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfig:
     """All settings of a run; equal settings and an equal core give equal decisions."""
 
@@ -99,10 +116,18 @@ class RunConfig:
     """Parts switched off."""
     setting: Setting | None = None
     """Heads, dials and targets that were measured for the core; None = as the roles say, in all heads."""
+    reloads: tuple[Reload, ...] = ()
+    """Rules that change in the middle of the run."""
+    operator: str = ""
+    """Public key that proposals of rules must be signed with; empty where no rules change."""
 
     def __post_init__(self) -> None:
         if self.setting is not None and Part.DIAL in self.without:
             raise ConfigError("expected --profile or --without dial, got both; a profile says how the dial is set")
+        if bool(self.reloads) is not bool(self.operator):
+            raise ConfigError("expected an operator's key where rules change, and only there; correct --reload")
+        if self.reloads and Part.MESSAGES in self.without:
+            raise ConfigError("expected messages where rules change, got --without messages; proposals are messages")
         if not 0 <= self.seed < 2**31:
             raise ConfigError(f"expected a seed from 0 to 2147483647, got `{self.seed}`; correct --seed")
         if self.episodes < 1:
@@ -113,8 +138,13 @@ class RunConfig:
         return part not in self.without
 
     def to_json(self) -> dict[str, JsonValue]:
-        """The tree as JSON, for the header of a trace."""
+        """The tree as JSON, for the header of a trace; reloads stand there where there are some."""
+        changes: dict[str, JsonValue] = {
+            "reloads": [{"tick": one.tick, "role": one.role, "sha256": one.sha256} for one in self.reloads],
+            "operator": self.operator,
+        }
         return {
+            **(changes if self.reloads else {}),
             "scenario": self.scenario,
             "seed": self.seed,
             "episodes": self.episodes,
@@ -142,6 +172,8 @@ class RunConfig:
                 bus=BusConfig(**bus),
                 without=parts_of(values["without"]),
                 setting=None if setting is None else setting_of_json(setting, "the recorded settings"),
+                reloads=tuple(Reload(**one) for one in values.get("reloads", ())),
+                operator=values.get("operator", ""),
             )
         except (KeyError, TypeError) as error:
             raise ConfigError(

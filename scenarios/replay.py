@@ -12,6 +12,7 @@ from agents.recording.replay import Divergence, first_divergence
 from agents.recording.trace import Trace
 from scenarios.config import BusConfig, RunConfig
 from scenarios.recorded import RecordedCore
+from scenarios.reloading import recorded_proposals
 from scenarios.run import run
 
 
@@ -32,7 +33,9 @@ def replay(path: Path) -> str | None:
     core = RecordedCore(recorded)
     with tempfile.TemporaryDirectory(prefix="localist-replay-") as folder:
         try:
-            again = run(config, out=Path(folder) / "run", core=core, header=recorded.header)
+            again = run(
+                config, out=Path(folder) / "run", core=core, header=recorded.header, source=recorded_proposals(recorded)
+            )
         except ReplayError as error:
             return str(error)
         divergence = first_divergence(recorded, Trace.read(again))

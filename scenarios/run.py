@@ -29,11 +29,22 @@ from agents.messaging import (
     Delivery,
     EmbeddedBroker,
     Envelope,
+    Identity,
     LocalBus,
     MqttBus,
     checked,
 )
-from agents.recording.events import RUN_OWNER, TOGETHER, WORLD_OWNER, Fault, FaultKind, Header, Outcome, Rung
+from agents.recording.events import (
+    OPERATOR_OWNER,
+    RUN_OWNER,
+    TOGETHER,
+    WORLD_OWNER,
+    Fault,
+    FaultKind,
+    Header,
+    Outcome,
+    Rung,
+)
 from agents.recording.log import RunLog
 from localist_core import Core
 from scenarios.cards import header_of
@@ -42,6 +53,7 @@ from scenarios.desk import Desk
 from scenarios.joint import broken_together, opened, rule_texts
 from scenarios.metrics import measure
 from scenarios.recheck import Rechecks
+from scenarios.reloading import Reloads, Source
 from scenarios.scenario import Role, Scenario, load
 from scenarios.world import Truths, World, WorldError
 from symbolic import DomainError, Facts
@@ -86,6 +98,8 @@ class Stage:
     """Agents by name, sorted."""
     header: Header
     rechecks: Rechecks
+    reloads: Reloads | None = None
+    """Rules that change in the middle of the run; None where none do."""
     inboxes: dict[str, tuple[Envelope, ...]] = field(default_factory=dict)
     """What the last barrier gave out."""
     tick: int = 0
@@ -125,6 +139,8 @@ def run(
     core: Core | None = None,
     header: Header | None = None,
     rechecks: Rechecks | None = None,
+    source: Source | None = None,
+    identity: Identity | None = None,
 ) -> Path:
     """Run a scenario to its end; gives the run directory.
 
@@ -135,6 +151,8 @@ def run(
         core: what proposes; loaded as the settings say where None.
         header: written in place of the run's own: a replay writes the one that it replays.
         rechecks: decides verdicts again; Z3 does where None.
+        source: gives the signed proposals of rules; where None the operator of this run signs those of the settings.
+        identity: the operator's key; where None one made of the seed, which is no secret.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; the message says where the closed record lies.
@@ -152,7 +170,8 @@ def run(
             scenario.demand_words(world.possible_agents)
         header = header or header_of(config, scenario, core.capabilities, world.possible_agents)
         path = out or free_path(RUNS, f"{scenario.name}-{config.seed}")
-        asyncio.run(_perform(config, scenario, world, core, header, path, watch, rechecks or Rechecks()))
+        reloads = Reloads.of(config, scenario, header.run, source, identity) if config.reloads else None
+        asyncio.run(_perform(config, scenario, world, core, header, path, watch, rechecks or Rechecks(), reloads))
     except KeyboardInterrupt:
         where = f"; what was decided until then is in `{path}`" if "path" in locals() else " before the first tick"
         raise KeyboardInterrupt(f"interrupted{where}") from None
@@ -193,6 +212,7 @@ async def _perform(
     path: Path,
     watch: Watch,
     rechecks: Rechecks,
+    reloads: Reloads | None,
 ) -> None:
     """Open bus and record, run all episodes, close them whatever happens."""
     async with open_bus(config.bus, header.run) as bus:
@@ -204,6 +224,8 @@ async def _perform(
             }
             for name in agents:
                 bus.subscribe(name)
+            if reloads is not None:
+                bus.subscribe(OPERATOR_OWNER, hears=())
             stage = Stage(
                 config=config,
                 scenario=scenario,
@@ -214,13 +236,19 @@ async def _perform(
                 agents=agents,
                 header=header,
                 rechecks=rechecks,
+                reloads=reloads,
             )
             start = time.perf_counter()
             try:
                 for episode in range(config.episodes):
                     await _episode(stage, episode, watch)
                 _distrust(stage, await stage.rechecks.settle(is_last=True))
+                for late in [one for one in config.reloads if one.tick >= stage.tick]:
+                    said = Fault(fault=FaultKind.RULES_REFUSED, detail=f"the run ended before tick {late.tick}")
+                    log.chain(RUN_OWNER).append(max(0, stage.tick - 1), said)
             finally:
+                if reloads is not None:
+                    reloads.close()
                 log.write_side(_side(stage, time.perf_counter() - start))
 
 
@@ -242,7 +270,8 @@ async def _episode(stage: Stage, episode: int, watch: Watch) -> None:
     """One episode from reset to the end of the last agent; its measures are recorded even if it is cut short."""
     stage.world.reset(seed=stage.config.seed + episode)
     history = [stage.world.truth()]
-    stage.inboxes = {}
+    # Messages of one episode mean nothing in the next, but rules do.
+    stage.inboxes = {n: tuple(one for one in inbox if one.type == "rules") for n, inbox in stage.inboxes.items()}
     try:
         while stage.world.agents:
             await _tick(stage, history)
@@ -263,12 +292,18 @@ async def _episode(stage: Stage, episode: int, watch: Watch) -> None:
 
 async def _tick(stage: Stage, history: list[Truths]) -> None:
     """Everybody hears, perceives, decides and announces; what was decided is on disk before the world moves."""
+    if stage.reloads is not None:
+        with stage.timed("reload"):
+            await _reload(stage, stage.reloads)
     seen = {name: _perceive(stage, name) for name in sorted(stage.world.agents)}
     with stage.timed("deciding"):
         decisions = await _decide_all(stage, seen)
     for decision in decisions.values():
         _note_verdicts(stage, decision)
     envelopes = _announce(stage, list(seen)) if stage.config.has(Part.MESSAGES) else []
+    if stage.reloads is not None:
+        chain = stage.log.chain(OPERATOR_OWNER)
+        envelopes += stage.reloads.announce(stage.tick, stage.t_sim, VALID_TICKS * stage.world.step_s, chain)
     with stage.timed("log"):
         stage.log.flush()  # INVARIANT: an unrecorded decision never acts
     _move(stage, decisions, history)
@@ -278,6 +313,24 @@ async def _tick(stage: Stage, history: list[Truths]) -> None:
     _distrust(stage, await stage.rechecks.settle())
     with stage.timed("log"):
         stage.log.flush()
+
+
+async def _reload(stage: Stage, reloads: Reloads) -> None:
+    """At the boundary of a tick: hear what is proposed, and swap what is due, for every agent of a role at once."""
+    heard = {one.id: one for inbox in stage.inboxes.values() for one in inbox if one.type == "rules"}
+    for refused in reloads.hear(stage.tick, [heard[name] for name in sorted(heard)]):
+        stage.fault(FaultKind.RULES_REFUSED, refused)
+    async for change in reloads.due(stage.tick):
+        if isinstance(change, str):
+            stage.fault(FaultKind.RULES_REFUSED, change)
+            continue
+        stage.log.write_rules({change.after.sha256: change.after.to_json()})
+        stage.written.add(change.after.sha256)
+        stage.scenario = change.scenario
+        for agent in stage.agents.values():
+            if agent.role == change.role:
+                agent.adopt(change.after)
+        stage.log.chain(RUN_OWNER).append(stage.tick, change.event)
 
 
 def _perceive(stage: Stage, name: str) -> Facts | None:

@@ -69,6 +69,16 @@ class Agent:
         self._bound: set[str] = set()
         """Hashes of the rule sets beside peers that are recorded already."""
 
+    @property
+    def rules(self) -> RuleSet[Any, Any]:
+        """The rules that it decides by."""
+        return self._words.ruleset
+
+    def adopt(self, rules: RuleSet[Any, Any]) -> None:
+        """Decide by other rules, over the same types, from the next decision on."""
+        safe_stop = self.rules.actions[self._safe_stop]
+        self._words, self._safe_stop = lexicon(rules), rules.actions.index(safe_stop)
+
     def announce(self, tick: int, t_sim: float, body: Claim | str) -> Envelope:
         """A message of this agent, recorded as sent; its parents are what its last decision rested on."""
         envelope = compose(
@@ -125,7 +135,7 @@ class Agent:
             facts=facts,
             goal=goal,
             safe_stop=self._safe_stop,
-            messages=tuple(message_of(envelope) for envelope in valid[-MAX_MESSAGES:]),
+            messages=tuple(message_of(one) for one in [one for one in valid if one.type != "rules"][-MAX_MESSAGES:]),
             claims=tuple(envelope.id for envelope in valid if envelope.type == "claim"),
             schedule=self._schedule,
             shield=self._shield,

@@ -15,10 +15,15 @@ from agents.messaging.errors import (
     BusTimeoutError,
     ClaimError,
     EnvelopeError,
+    KeyFileError,
     MessagingError,
+    ProposalError,
+    SignatureError,
 )
+from agents.messaging.identity import Identity, Trust
 from agents.messaging.mailbox import Delivery, Mailbox, Refusal, Refused
 from agents.messaging.mqtt import MqttBus
+from agents.messaging.proposal import Gate, Proposal, propose
 
 __all__ = [
     "DEADLINE_S",
@@ -42,16 +47,24 @@ __all__ = [
     "EmbeddedBroker",
     "Envelope",
     "EnvelopeError",
+    "Gate",
+    "Identity",
+    "KeyFileError",
     "LocalBus",
     "Mailbox",
     "MessagingError",
     "MqttBus",
+    "Proposal",
+    "ProposalError",
     "Refusal",
     "Refused",
+    "SignatureError",
+    "Trust",
     "checked",
     "compose",
     "decode",
     "encode",
     "heard_of",
+    "propose",
     "topic_of",
 ]

@@ -1,7 +1,7 @@
 """The envelope around every message: who, when, after what, resting on what; canonical bytes, hash-checked, typed.
 
-A message is a claim that rules may read or a note that only the model reads. Everything in an envelope is untrusted:
-the body's hash shows damage, not authorship (there are no signatures yet).
+A message is a claim that rules may read, a note that only the model reads, or a proposal of rules, which is signed by
+itself. Everything else in an envelope is untrusted: the body's hash shows damage, not authorship.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError, model_validator
 
 from agents.messaging.claims import AgentName, Claim, first_complaint
-from agents.messaging.errors import ClaimError, EnvelopeError
+from agents.messaging.errors import ClaimError, EnvelopeError, ProposalError
+from agents.messaging.proposal import Proposal
 from agents.recording.canonical import CanonicalError, canonical, canonical_sha256, sha256_hex
 
 MAX_BYTES = 65_536
@@ -19,8 +20,8 @@ MAX_BYTES = 65_536
 MAX_NOTE_CHARS = 2_000
 MAX_PARENTS = 256
 
-MessageType = Literal["claim", "note"]
-MESSAGE_TYPES: tuple[MessageType, ...] = ("claim", "note")
+MessageType = Literal["claim", "note", "rules"]
+MESSAGE_TYPES: tuple[MessageType, ...] = ("claim", "note", "rules")
 RunId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 MessageId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,32}\.[0-9]{1,10}\.[0-9]{1,10}$")]
@@ -102,6 +103,16 @@ class Envelope(BaseModel):
             raise ClaimError(f"expected a claim, got a {self.type} in message `{self.id}`")
         return Claim.from_body(self.body)
 
+    def proposal(self) -> Proposal:
+        """The proposal of rules in it.
+
+        Raises:
+            ProposalError: it is something else.
+        """
+        if self.type != "rules":
+            raise ProposalError(f"expected rules, got a {self.type} in message `{self.id}`")
+        return Proposal.from_body(self.body)
+
     def is_valid_at(self, t_sim: float) -> bool:
         """Whether one may still act on it at this simulation time, in seconds."""
         return t_sim <= self.valid_until
@@ -117,12 +128,12 @@ def compose(
     valid_until: float,
     lamport: int,
     prev: str,
-    body: Claim | str,
+    body: Claim | Proposal | str,
     epoch: int = 0,
     parents: tuple[str, ...] = (),
     anchors: tuple[Anchor, ...] = (),
 ) -> Envelope:
-    """An envelope around a claim, or around a note where the body is text.
+    """An envelope around a claim or a proposal of rules, or around a note where the body is text.
 
     Args:
         run: identity of the run, 32 hex digits.
@@ -133,7 +144,7 @@ def compose(
         valid_until: simulation time of expiry, in seconds.
         lamport: the sender's Lamport time.
         prev: hash of the sender's last record.
-        body: a claim, or a note's text of at most `MAX_NOTE_CHARS`.
+        body: a claim, a proposal of rules, or a note's text of at most `MAX_NOTE_CHARS`.
         epoch: how often the sender has been restarted.
         parents: ids of messages that it rests on.
         anchors: records that it rests on.
@@ -141,7 +152,7 @@ def compose(
     Raises:
         EnvelopeError: a value out of its range.
     """
-    kind: MessageType = "note" if isinstance(body, str) else "claim"
+    kind: MessageType = "note" if isinstance(body, str) else "claim" if isinstance(body, Claim) else "rules"
     content: dict[str, JsonValue] = {"text": body} if isinstance(body, str) else body.to_body()
     try:
         return Envelope(
@@ -205,6 +216,9 @@ def _check_body(envelope: Envelope) -> None:
         claim = Claim.from_body(envelope.body)
         if (claim.sender, claim.tick) != (envelope.src, envelope.tick):
             raise ValueError("expected a claim of the sender in this tick, got another sender or tick")
+        return
+    if envelope.type == "rules":
+        Proposal.from_body(envelope.body)
         return
     text = envelope.body.get("text")
     if envelope.body.keys() != {"text"} or not isinstance(text, str) or len(text) > MAX_NOTE_CHARS:

@@ -3,6 +3,9 @@
 MessagingError
   EnvelopeError             bytes or values that are no valid envelope: refuse the message, count it
   ClaimError                a claim that names no declared field or a value outside it: ignore the claim, record a fault
+  SignatureError            bytes that nobody trusted has signed: refuse them, record a fault
+  ProposalError             rules proposed again, too late, for another run or version: refuse them, record a fault
+  KeyFileError              a key or trust file that is none, or that others can read: tell the user
   BusError                  the bus cannot do what was asked
     BusClosedError          used before start or after stop: a bug of the caller
     BusTimeoutError         not everything expected came in time: decide without the rest, record a fault
@@ -31,6 +34,18 @@ class EnvelopeError(MessagingError, ValueError):
 
 class ClaimError(MessagingError, ValueError):
     """A claim with an undeclared field, or a value outside what is declared."""
+
+
+class SignatureError(MessagingError, ValueError):
+    """Bytes that nobody trusted has signed."""
+
+
+class ProposalError(MessagingError, ValueError):
+    """A proposal of rules that is none, was seen before, or does not fit."""
+
+
+class KeyFileError(MessagingError, ValueError):
+    """A key or trust file that is none, or that others than its owner can read."""
 
 
 class BusError(MessagingError):

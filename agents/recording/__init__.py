@@ -5,6 +5,7 @@ from agents.recording.canonical import CanonicalError, canonical, canonical_sha2
 from agents.recording.errors import LogWriteError, RecordingError, ReplayError, RunDirectoryError, TraceError
 from agents.recording.events import (
     GENESIS,
+    OPERATOR_OWNER,
     RUN_OWNER,
     SCHEMA_VERSION,
     WORLD_OWNER,
@@ -36,6 +37,7 @@ from agents.recording.events import (
     Record,
     RoleCard,
     RuleCard,
+    RulesChanged,
     Rung,
     Text,
     VerdictRecord,
@@ -50,6 +52,7 @@ from agents.recording.trace import Step, Trace, parse_records
 
 __all__ = [
     "GENESIS",
+    "OPERATOR_OWNER",
     "RUN_OWNER",
     "SCHEMA_VERSION",
     "WORLD_OWNER",
@@ -91,6 +94,7 @@ __all__ = [
     "ReplayError",
     "RoleCard",
     "RuleCard",
+    "RulesChanged",
     "RunDirectoryError",
     "RunLog",
     "Rung",

@@ -23,6 +23,8 @@ GENESIS = "0" * 64
 
 RUN_OWNER = "run"
 """Owner of the header, the end and the faults that belong to no agent."""
+OPERATOR_OWNER = "operator"
+"""Owner of the proposals of rules: whoever may change rules while a run goes on; it never acts."""
 WORLD_OWNER = "world"
 """Owner of the outcomes: the assessor's chain, never read by an agent."""
 TOGETHER = "broken_together"
@@ -233,6 +235,8 @@ class FaultKind(StrEnum):
     BUS_TIMEOUT = "bus-timeout"
     MESSAGE_REFUSED = "message-refused"
     CLAIM_REFUSED = "claim-refused"
+    RULES_REFUSED = "rules-refused"
+    """Proposed rules that are forged, sent again, late, or not proved: the live ones stay."""
     CORE_FAILED = "core-failed"
     CHECK_FAILED = "check-failed"
     CHECK_MISMATCH = "check-mismatch"
@@ -375,6 +379,21 @@ class BoundTo(Frozen):
     peers: Annotated[tuple[PeerCommitment, ...], Field(min_length=1)]
 
 
+class RulesChanged(Frozen):
+    """Other rules of a role are live from this tick on, for every agent that has it; owner `run`."""
+
+    kind: Literal["rules-changed"] = "rules-changed"
+    role: Name
+    previous_sha256: Sha256
+    ruleset_sha256: Sha256
+    """Hash of their canonical JSON, which lies beside the record."""
+    rules: tuple[RuleCard, ...]
+    proposal: str
+    """Id of the signed message that proposed them."""
+    relation: Literal["equal", "stricter", "looser", "incomparable", "unknown"]
+    """How they stand to the rules before, in what they allow."""
+
+
 class Applied(Frozen):
     """The action that the world was given for this agent."""
 
@@ -435,6 +454,7 @@ Event = Annotated[
     | DecisionRecord
     | BoundRules
     | BoundTo
+    | RulesChanged
     | Applied
     | Outcome
     | Fault

@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from agents.recording.errors import TraceError
 from agents.recording.events import (
     FORMAT_NAME,
+    OPERATOR_OWNER,
     RUN_OWNER,
     SCHEMA_VERSION,
     WORLD_OWNER,
@@ -37,6 +38,7 @@ from agents.recording.events import (
     Outcome,
     Record,
     RuleCard,
+    RulesChanged,
     Text,
 )
 from agents.recording.merge import TRACE, merged_lines, whole_lines
@@ -106,8 +108,8 @@ class Trace:
 
     @cached_property
     def rules(self) -> dict[str, tuple[RuleCard, ...]]:
-        """Hash -> rules, of the roles and of what decisions were bound to beside them."""
-        bound = (record.event for record in self.records if isinstance(record.event, BoundRules))
+        """Hash -> rules, of the roles, of what decisions were bound to beside them, and of what they changed to."""
+        bound = (record.event for record in self.records if isinstance(record.event, BoundRules | RulesChanged))
         own = {role.ruleset_sha256: role.rules for role in self.header.roles.values()}
         return own | {one.ruleset_sha256: one.rules for one in bound}
 
@@ -116,7 +118,7 @@ class Trace:
         steps: dict[tuple[int, str], Step] = {}
         for record in self.records:
             owner = record.event.agent if isinstance(record.event, Outcome) else record.agent
-            if owner not in (RUN_OWNER, WORLD_OWNER):
+            if owner not in (RUN_OWNER, WORLD_OWNER, OPERATOR_OWNER):
                 step = steps.setdefault((record.tick, owner), Step(agent=owner, tick=record.tick))
                 _enter(step, record)
         return steps
@@ -173,7 +175,7 @@ def _enter(step: Step, record: Record) -> None:
             step.outcome = record.event
         case Fault():
             step.faults.append(record.event)
-        case Text() | Header() | End() | BoundRules():
+        case Text() | Header() | End() | BoundRules() | RulesChanged():
             pass
 
 

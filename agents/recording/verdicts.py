@@ -14,7 +14,15 @@ from pydantic import JsonValue
 from agents.recording.audit import Finding
 from agents.recording.canonical import canonical, sha256_hex
 from agents.recording.errors import TraceError
-from agents.recording.events import BoundRules, DecisionRecord, Observation, RoleCard, Scalar, VerdictRecord
+from agents.recording.events import (
+    BoundRules,
+    DecisionRecord,
+    Observation,
+    RoleCard,
+    RulesChanged,
+    Scalar,
+    VerdictRecord,
+)
 from agents.recording.log import RULES
 from agents.recording.rungs import audit_rungs
 from agents.recording.trace import Trace
@@ -76,6 +84,9 @@ def audit_verdicts(run: Path) -> VerdictAudit:
 def _actions(trace: Trace) -> dict[str, dict[str, dict[str, Scalar]]]:
     """Rule set -> label -> fields of the action."""
     actions = {role.ruleset_sha256: role.actions for role in trace.header.roles.values()}
+    for record in trace.records:
+        if isinstance(record.event, RulesChanged) and record.event.role in trace.header.roles:
+            actions[record.event.ruleset_sha256] = trace.header.roles[record.event.role].actions
     return actions | {bound.ruleset_sha256: _role(trace, agent).actions for agent, bound in _bound(trace)}
 
 

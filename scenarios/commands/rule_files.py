@@ -67,7 +67,7 @@ def rule_set(name: str, role: str | None) -> tuple[RuleSet[Any, Any], Action | N
         ConfigError: no such role, or several and none named.
     """
     found = rule_sets(name)
-    if role is None and len(found) == 1:
+    if len(found) == 1 and (role is None or name.endswith((".rules", ".json"))):
         return next(iter(found.values()))
     if role is None or role not in found:
         got = "none" if role is None else f"`{role}`"

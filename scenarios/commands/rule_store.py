@@ -1,4 +1,4 @@
-"""`localist rules propose|activate|rollback|versions`: a store of rule versions, by hand."""
+"""`localist rules propose|activate|rollback|versions|key`: a store of rule versions, by hand."""
 
 from __future__ import annotations
 
@@ -33,6 +33,10 @@ def add(actions: Commands) -> None:
     rollback.add_argument("store", type=Path, metavar="STORE", help="directory of a rule store")
     versions = actions.add_parser("versions", help="what became of every version of a store")
     versions.add_argument("store", type=Path, metavar="STORE", help="directory of a rule store")
+    key = actions.add_parser("key", help="make a key that proposals are signed with; prints its line of a trust file")
+    key.add_argument("file", type=Path, metavar="FILE", help="new file, which its owner alone can read")
+    key.add_argument("--name", default="operator", help="who it speaks for (default operator)")
+    key.set_defaults(command=_key)
     for command, function in ((propose, _propose), (activate, _activate), (rollback, _rollback), (versions, _versions)):
         if command is not versions:
             command.add_argument("--by", default="", metavar="NAME", help="who asks for it, for the journal")
@@ -98,6 +102,16 @@ def _rollback(arguments: argparse.Namespace) -> Exit:
         except ReloadError as error:
             return _refused(arguments, error)
         return _swapped(arguments, before, store.live.sha256)
+
+
+def _key(arguments: argparse.Namespace) -> Exit:
+    from agents.messaging import Identity, Trust
+
+    identity = Identity.generate()
+    trust = Trust({arguments.name: identity.public})
+    identity.save(arguments.file)
+    print("".join(f"{name} {public}" for name, public in trust.keys.items()))
+    return Exit.PASS
 
 
 def _refused(arguments: argparse.Namespace, error: Any) -> Exit:
