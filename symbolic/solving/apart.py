@@ -73,6 +73,7 @@ class Apart:
         self._command = command
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._owner = os.getpid()
         self._left = b""
 
     def ask(self, ruleset: RuleSet[Any, Any], budget: Budget, kind: str, question: Mapping[str, object]) -> Any:
@@ -97,6 +98,8 @@ class Apart:
             self._end()
 
     def _exchanged(self, asked: Mapping[str, object], watchdog_s: float) -> dict[str, Any]:
+        if self._owner != os.getpid():  # INVARIANT: a forked child never speaks to the process of its parent
+            self._owner, self._process, self._left = os.getpid(), None, b""
         is_new = self._process is None or self._process.poll() is not None
         process = self._started() if is_new else self._process
         assert process is not None, "started above"
@@ -149,7 +152,7 @@ class Apart:
             )
         except OSError as error:
             raise SolverError(f"expected to start the solver's process, got {error}; decided without it") from None
-        weakref.finalize(self, _killed, process)  # also at exit
+        weakref.finalize(self, _killed_by, os.getpid(), process)  # also at exit
         self._process = process
         return process
 
@@ -157,6 +160,11 @@ class Apart:
         """Kill the process, if there is one; its exit code."""
         process, self._process, self._left = self._process, None, b""
         return None if process is None else _killed(process)
+
+
+def _killed_by(owner: int, process: subprocess.Popen[bytes]) -> None:
+    if owner == os.getpid():
+        _killed(process)
 
 
 def _killed(process: subprocess.Popen[bytes]) -> int:

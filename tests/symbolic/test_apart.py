@@ -72,6 +72,17 @@ def test_process_that_dies_is_replaced_at_the_next_question(apart: Apart, sign: 
     assert solver.decide(RULES, HERE, STAY) == (YES, NO, NO)
 
 
+def test_forked_child_does_not_speak_to_the_process_of_its_parent(apart: Apart) -> None:
+    solver = Solver(apart=apart)
+    solver.decide(RULES, HERE, STAY)
+    assert apart._process is not None
+    before = apart._process.pid
+    apart._owner += 1  # as a child sees it
+    assert solver.decide(RULES, HERE, STAY) == (YES, NO, NO)
+    assert apart._process.pid != before
+    os.kill(before, signal.SIGKILL)
+
+
 FAULTS = {
     "crashes": "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
     "crashes when asked": "import os, sys; sys.stdin.readline(); os.abort()",
