@@ -53,8 +53,7 @@ def _role(role: str, report: Report) -> Iterator[RenderableType]:
     table.add_row("in every state some action is safe", report.total.value)
     if report.witnesses:
         table.add_row("one of these is safe in every state", Text("; ".join(map(_values, report.witnesses))))
-    points = f"{report.num_points:,} points" + (", which are all" if report.is_complete else " of a sample")
-    table.add_row("looked at", f"{points}; {report.num_queries} questions to the solver")
+    table.add_row("looked at", looked_at(report))
     yield table
     if not report.findings:
         yield Text("nothing else found", "green")
@@ -63,6 +62,15 @@ def _role(role: str, report: Report) -> Iterator[RenderableType]:
     for one in report.findings:
         found.add_row(Text(one.level.value, COLOURS[one.level.value]), Text(one.text), Text(_values(one.state)))
     yield found
+
+
+def looked_at(report: Report) -> str:
+    """How the answers were found, and how each "no" was confirmed."""
+    noes = ", ".join(f"{count} {how}" for how, count in report.denials.items()) or "none"
+    return (
+        f"{report.num_points:,} points; {report.num_queries} questions to the solver, {report.num_kept} known before; "
+        f"answers that there is no such state: {noes}"
+    )
 
 
 def _values(values: tuple[tuple[str, str], ...]) -> str:

@@ -29,11 +29,11 @@ from symbolic.expression import (
     rebuilt,
 )
 from symbolic.field import Kind
-from symbolic.proving.census import SAMPLE, Census, census
+from symbolic.proving.census import Census, census
 from symbolic.proving.prover import Prover
 from symbolic.proving.report import Finding, Level, Sort
 from symbolic.reading.batch import BatchError
-from symbolic.solving.session import Point
+from symbolic.solving.question import Point
 
 if TYPE_CHECKING:
     from symbolic.rules import RuleSet
@@ -100,12 +100,14 @@ def monotony(prover: Prover) -> Iterator[Finding]:
     if not anchors:
         return
     try:
-        seen = census(doubled, complete=SAMPLE)
+        seen = census(doubled)
     except BatchError:
-        seen = Census(is_complete=False)
-    inner = Prover(doubled, seen, prover.solver)
+        seen = Census()
+    inner = Prover(
+        doubled, seen, prover.solver, answers=prover.answers, complete=prover.complete, sample=prover.sample
+    )
     for place, anchor in enumerate(anchors):
-        match inner.ever_broken(place):
+        match inner.seen.broken.get(place) or inner.ask(inner.breaks(place)):
             case None:
                 text = f"not known whether a message can allow what {anchor} forbids without it"
                 yield Finding(sort=Sort.CLAIM, level=Level.UNKNOWN, rules=(anchor,), text=text)
@@ -113,8 +115,7 @@ def monotony(prover: Prover) -> Iterator[Finding]:
                 yield _shown(doubled, anchor, place, point)
             case _:
                 continue
-    prover.num_queries += inner.num_queries
-    prover.faults += inner.faults
+    prover.take(inner)
 
 
 def _shown(doubled: RuleSet[Any, Any], anchor: str, place: int, point: Point) -> Finding:

@@ -12,7 +12,8 @@ from symbolic.joining.placing import Joints, Placed, Rules
 from symbolic.proving.census import Census
 from symbolic.proving.prover import Prover
 from symbolic.proving.report import Finding, Level, Sort
-from symbolic.solving.session import Clause, Point
+from symbolic.solving.question import Point
+from symbolic.solving.session import Clause
 from symbolic.solving.smt import Solver
 
 
@@ -41,7 +42,7 @@ class Proof:
 
     def find(self, rules: Rules, clauses: Sequence[Clause]) -> Point | Literal[False] | None:
         """A point where all clauses hold, replayed by the compiled rules; False where there is none."""
-        prover = Prover(rules, Census(is_complete=False), self.solver)
+        prover = Prover(rules, Census(), self.solver, complete=self.complete, sample=self.sample)
         answer = prover.find(clauses)
         self.num_queries += prover.num_queries
         for text in prover.faults:

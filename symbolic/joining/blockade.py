@@ -13,7 +13,8 @@ from symbolic.joining.placing import Place, Rules, counted_of, of_one, of_pair
 from symbolic.joining.table import laid_out
 from symbolic.reading.compiled import Codes
 from symbolic.rules import RuleSet
-from symbolic.solving.session import Atom, Point
+from symbolic.solving.question import Point
+from symbolic.solving.session import Atom
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,8 @@ from symbolic.proving.report import Answer, Finding, Level, Sort
 from symbolic.reading.compiled import Codes, compile_rules
 from symbolic.reading.residual import residual
 from symbolic.rules import RuleSet
-from symbolic.solving.session import Atom, Clause, Point
+from symbolic.solving.question import Point
+from symbolic.solving.session import Atom, Clause
 from symbolic.solving.smt import Solver, default_solver
 
 LARGEST: Final = 3

@@ -9,7 +9,8 @@ from symbolic.expression import Expr
 from symbolic.joining.renaming import are_alike
 from symbolic.proving.census import Census
 from symbolic.proving.prover import Prover
-from symbolic.solving.session import Atom, Point
+from symbolic.solving.question import Point
+from symbolic.solving.session import Atom
 from symbolic.solving.smt import Solver, default_solver
 
 if TYPE_CHECKING:

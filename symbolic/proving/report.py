@@ -31,18 +31,32 @@ class Sort(StrEnum):
     """What can be found."""
 
     INCONSISTENT = "inconsistent"
+    """No action is safe in any state."""
     NOT_TOTAL = "not-total"
+    """In some state no action is safe."""
     TIE = "tie"
+    """Two rules of one priority that cannot both be kept in some state, though each can."""
     CONFLICT = "conflict"
+    """The same, where one ranks higher."""
     SAFE_STOP = "safe-stop"
+    """The safe stop breaks a rule; an error where the rule is critical."""
     CLAIM = "claim"
+    """A message allows what a rule forbids without it."""
     VACUOUS = "vacuous"
+    """A rule that applies in no state."""
+    NEVER_BINDING = "never-binding"
+    """A rule that applies in some state, but that no action breaks there."""
     DEAD = "dead"
+    """A rule that exceptions or overrides take out of force wherever it applies."""
     SHADOWED = "shadowed"
+    """One other rule forbids all that it forbids."""
     REDUNDANT = "redundant"
+    """Several other rules together forbid all that it forbids."""
     EDGE_ONLY = "edge-only"
+    """A rule that is broken only where a number stands at an end of its range."""
     UNUSED_FIELD = "unused-field"
     TITLE = "title"
+    """A title or source that names a field or number which the condition does not hold."""
     NO_JOINT_ACTION = "no-joint-action"
     """Agents that cannot keep their joint rules together."""
     STUCK = "stuck"
@@ -95,10 +109,18 @@ class Report:
     findings: tuple[Finding, ...]
     num_queries: int
     """Questions to the solver."""
+    num_kept: int
+    """Questions that an earlier report had answered."""
     num_points: int
-    """Points (state, action) at which every answer was tried."""
-    is_complete: bool
-    """Whether these are all points there are, up to fields that no rule reads."""
+    """Points (state, action) that were tried before anything was asked."""
+    denials: dict[str, int]
+    """How often it was answered that there is no point: `enumerated` where every point was tried, `sampled` where the
+    solver says so and none of many points is one, `proved` where the solver alone says so."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether for each question that was answered with "there is no such point" every point was tried."""
+        return set(self.denials) <= {"enumerated"}
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -111,5 +133,5 @@ class Report:
         return tuple(one for one in self.findings if one.level is Level.UNKNOWN)
 
     def record(self) -> dict[str, Any]:
-        """The report as plain data, format `localist-verification` version 1."""
-        return {"format": "localist-verification", "schema_version": 1, **asdict(self)}
+        """The report as plain data, format `localist-verification` version 2."""
+        return {"format": "localist-verification", "schema_version": 2, **asdict(self)}

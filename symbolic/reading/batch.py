@@ -13,6 +13,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from symbolic.domain import domain_of
@@ -40,6 +41,10 @@ if TYPE_CHECKING:
 
 CELLS: Final = 1 << 18
 """States times rules that one template looks at in one go; of 2**12 to 2**18 the fastest where it was measured."""
+
+
+KEPT_FUNCTIONS: Final = 4096
+"""Generated functions that are kept: conditions that differ in their constants alone share one."""
 
 
 class BatchError(ValueError):
@@ -127,9 +132,42 @@ def batch(rules: RuleSet[Any, Any]) -> Batch:
     domains = [
         tuple((field.low, field.high) for field in schema.__domain__.fields) for schema in (rules.state, rules.action)
     ]
+    functions = tuple(_function(template.source) for template in templates)
+    return Batch(templates, domains[0], domains[1], width(largest), functions)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition over columns of codes, of one kind of integers and of any shapes that fit together."""
+
+    function: Callable[..., Any]
+    constants: tuple[int, ...]
+    largest: int
+    """No number that it computes is larger."""
+
+    def __call__(self, xp: Any, kind: Any, state: Sequence[Any], action: Sequence[Any]) -> Any:
+        """True where it holds; `kind` is the type of the columns of state and action, which are in field order."""
+        return self.function(xp, state, action, [xp.asarray(value, dtype=kind) for value in self.constants])
+
+
+@lru_cache(maxsize=KEPT_FUNCTIONS)
+def condition(expr: Expr) -> Condition:
+    """The array reading of one condition.
+
+    Raises:
+        BatchError: it computes numbers that may not fit into 64 bits.
+    """
+    writer = _Writer()
+    source = writer.truth(expr)
+    if writer.largest >= 2**62:
+        raise BatchError("expected numbers below 2**62, got larger ones; coarsen the steps")
+    return Condition(_function(source), tuple(writer.constants), writer.largest)
+
+
+def width(largest: int) -> int:
+    """Bits of the integers that numbers up to this size need: 16, 32 or 64."""
     # A quarter of the range is kept free: what is computed on the way may be twice as large as what is remembered.
-    bits = next(width for width in (16, 32, 64) if largest < 2 ** (width - 2))
-    return Batch(templates, domains[0], domains[1], bits, tuple(_function(template) for template in templates))
+    return next(bits for bits in (16, 32, 64) if largest < 2 ** (bits - 2))
 
 
 def compile_value(expr: Expr) -> tuple[Callable[[Any, Any], Any], int]:
@@ -146,7 +184,7 @@ def compile_value(expr: Expr) -> tuple[Callable[[Any, Any], Any], int]:
     source = writer.text(part)
     if writer.largest >= 2**62:
         raise BatchError("expected numbers below 2**62, got larger ones; coarsen the steps")
-    function = _function(Template(rules=(0,), source=source, constants=()))
+    function = _function(source)
 
     def value(states: Any, action: Any) -> Any:
         xp = sys.modules[type(states).__module__.partition(".")[0]]
@@ -156,8 +194,9 @@ def compile_value(expr: Expr) -> tuple[Callable[[Any, Any], Any], int]:
     return value, part.denominator
 
 
-def _function(template: Template) -> Callable[..., Any]:
-    source = f"def find(xp, s, a, c):\n    return {template.source}\n"
+@lru_cache(maxsize=KEPT_FUNCTIONS)
+def _function(text: str) -> Callable[..., Any]:
+    source = f"def find(xp, s, a, c):\n    return {text}\n"
     scope: dict[str, Any] = {"least": _least, "most": _most, "either": _either, "invert": _invert}
     exec(compile(source, "<rules as arrays>", "exec"), scope)  # noqa: S102 - generated from the validated tree alone
     found: Callable[..., Any] = scope["find"]

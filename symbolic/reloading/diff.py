@@ -24,7 +24,8 @@ from symbolic.reading.batch import BatchError, batch
 from symbolic.reading.compiled import Codes
 from symbolic.reloading.difference import Difference, Example, Shown, Side
 from symbolic.reloading.edits import edits
-from symbolic.solving.session import Atom, Point
+from symbolic.solving.question import Point
+from symbolic.solving.session import Atom
 from symbolic.solving.smt import Solver, default_solver
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def diff(
     new = over_types_of(old, new)
     pair = _Pair.of(old, new)
     is_complete, seen = _compare(pair, complete, sample)
-    prover = Prover(pair.joint, Census(is_complete=False), solver or default_solver())
+    prover = Prover(pair.joint, Census(), solver or default_solver(), complete=complete, sample=sample)
     sides = [
         _side(prover, view, points, is_complete)
         for view, points in zip((pair.forbidding, pair.allowing), seen.points, strict=True)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from symbolic.domain import domain_of
 from symbolic.field import Kind
-from symbolic.solving.session import Codes, Session, Terms
+from symbolic.solving.question import Codes
+from symbolic.solving.session import Session, Terms
 
 if TYPE_CHECKING:
     from symbolic.mending.metric import Metric

@@ -11,6 +11,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from symbolic.reading.reference import MAYBE, NO, YES, Truth
+from symbolic.solving.existence import exists
+from symbolic.solving.question import Codes, Point, Question
 from symbolic.solving.translation import Translation
 
 if TYPE_CHECKING:
@@ -24,8 +26,6 @@ KEPT_BOUNDS: Final = 4096
 
 KEPT_SETS: Final = 16
 """Rule sets translated and kept per context."""
-
-Codes: TypeAlias = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,14 +41,6 @@ class Atom:
 
 Clause: TypeAlias = tuple[Atom, ...]
 """One of these holds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """A state, and an action in it, as codes."""
-
-    state: Codes
-    action: Codes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +134,11 @@ class Session:
             return Point(tuple(codes[: len(terms.state)]), tuple(codes[len(terms.state) :]))
         finally:
             terms.solver.pop()
+
+    def exists(self, question: Question) -> Point | Literal[False] | None:
+        """See `Solver.exists`."""
+        self.queries += 1
+        return exists(self.z3, question, self.budget.rlimit, self.watch)
 
     def atom(self, terms: Terms, ruleset: RuleSet[Any, Any], one: Atom) -> Any:
         """The term of an atom; under a known action made once."""

@@ -24,7 +24,8 @@ from symbolic.facts import Facts
 from symbolic.reading.reference import Truth
 from symbolic.solving.apart import Apart, goes_apart, shared_apart
 from symbolic.solving.optimum import optimum
-from symbolic.solving.session import Budget, Clause, Codes, Found, Point, Session
+from symbolic.solving.question import Codes, Point, Question
+from symbolic.solving.session import Budget, Clause, Found, Session
 from symbolic.solving.worker import SolverError, Worker
 
 if TYPE_CHECKING:
@@ -190,6 +191,14 @@ class Solver:
     ) -> Codes | Literal[False] | None:
         """The nearest action that complies in all of some states; see `optimum`. `SolverError`: no answer."""
         return self._run(lambda session: optimum(session, ruleset, states, wanted, metric))
+
+    def exists(self, question: Question) -> Point | Literal[False] | None:
+        """A point where all conditions of a question hold; False where there is none, None if the solver cannot tell.
+
+        Raises:
+            SolverError: no answer at all.
+        """
+        return self._run(lambda session: session.exists(question))
 
     def confirms(self, ruleset: RuleSet[Any, Any], facts: Facts, action: Action, claims: Sequence[Found]) -> bool:
         """Whether no truths but these are possible (None claims nothing), in one query; False where it cannot tell.

@@ -1,7 +1,9 @@
 """What the load-time report costs: `python -m tests.benchmarks.bench_verify [--rules 10 100 ...]`.
 
-Synthetic driving rules; CPU seconds of one thread for the whole report, and its shares: the census, totality, and the
-rest (what each rule is good for). Baseline of the ratio: the census, which is what trying points alone would cost.
+Synthetic driving rules over whole numbers, most of them redundant, and rules on fine grids that clash
+(`fine_rules.py`). CPU seconds of one thread: the whole report, its shares, and the report after one rule was changed,
+removed or added (the slowest of six), with the answers of the one before. Baseline of the ratio: the census, which is
+what trying points alone would cost.
 """
 
 from __future__ import annotations
@@ -9,24 +11,64 @@ from __future__ import annotations
 import argparse
 import platform
 import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
-from symbolic import verify
+from symbolic import Report, RuleSet, verify
+from symbolic.proving.answers import Answers
 from tests.benchmarks.driving_rules import driving_rules
+from tests.benchmarks.fine_rules import fine_rules
+
+Made = Callable[[int, int], RuleSet[Any, Any]]
+"""A set of so many rules, from a seed."""
+
+EDITS = 6
+"""Changed sets of which the slowest counts."""
 
 
-def measure(count: int) -> str:
+def measure(name: str, make: Made, count: int) -> str:
     """One row of the table."""
-    rules = driving_rules(count)
-    began: list[tuple[str, float]] = []
-    report = verify(rules, watch=lambda step: began.append((step, time.process_time())))
-    ends = [*(start for _, start in began[1:]), time.process_time()]
-    spent = {step: end - start for (step, start), end in zip(began, ends, strict=True)}
-    whole = sum(spent.values())
-    census, totality = spent["points"], spent["totality"]
+    answers = Answers.empty()
+    report, spent = _timed(make(count, 0), answers)
+    whole, census, totality = (sum(spent.values()), spent["points"], spent["totality"])
+    again: list[tuple[float, int]] = []
+    for place in range(EDITS):
+        changed, spent = _timed(edited(make, count, place), Answers(dict(answers.known), {}))
+        again.append((sum(spent.values()), changed.num_queries))
+    slowest, queries = max(again)
     return (
-        f"| {count} | {whole:.2f} | {census:.2f} | {totality:.2f} | {whole - census - totality:.2f} "
-        f"| {whole / census:.1f} | {report.num_queries} | {report.total.value} | {len(report.unknowns)} |"
+        f"| {name} | {count} | {whole:.2f} | {census:.2f} | {totality:.2f} | {whole - census - totality:.2f} "
+        f"| {whole / census:.1f} | {report.num_queries} | {report.total.value} | {len(report.unknowns)} "
+        f"| {slowest:.2f} | {queries} |"
     )
+
+
+def _timed(rules: RuleSet[Any, Any], answers: Answers) -> tuple[Report, dict[str, float]]:
+    """A report, and the CPU seconds of each of its steps."""
+    began: list[tuple[str, float]] = []
+    report = verify(rules, answers=answers, watch=lambda step: began.append((step, time.process_time())))
+    ends = [*(start for _, start in began[1:]), time.process_time()]
+    return report, {step: end - start for (step, start), end in zip(began, ends, strict=True)}
+
+
+def edited(make: Made, count: int, place: int) -> RuleSet[Any, Any]:
+    """The same rules with one of them, by number of the edit, changed, left out, or added."""
+    old, other = make(count, 0), make(count, 1)
+    chosen = (place + 1) * count // (EDITS + 2)
+    drafts = [rule.declared for rule in old.rules]
+    fresh = next(rule.declared for rule in other.rules if rule.name == drafts[chosen].name)
+    match place % 3:
+        case 0:
+            drafts[chosen] = fresh
+        case 1:
+            del drafts[chosen]
+        case _:
+            drafts.append(replace(fresh, name="added"))
+    new: RuleSet[Any, Any] = RuleSet(old.state, old.action)
+    for draft in drafts:
+        new.declare(draft)
+    return new
 
 
 def main() -> None:
@@ -35,10 +77,14 @@ def main() -> None:
     parser.add_argument("--rules", type=int, nargs="+", default=[10, 100])
     arguments = parser.parse_args()
     print(f"{platform.machine()}, Python {platform.python_version()}, CPU time\n")
-    print("| rules | report, s | census, s | totality, s | rest, s | report / census | queries | total | unknown |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    for count in arguments.rules:
-        print(measure(count), flush=True)
+    print(
+        "| set | rules | report, s | census, s | totality, s | rest, s | report / census | queries | total | unknown "
+        "| one rule changed, s | its queries |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|")
+    for name, make in (("driving", driving_rules), ("fine", fine_rules)):
+        for count in arguments.rules:
+            print(measure(name, make, count), flush=True)
 
 
 if __name__ == "__main__":

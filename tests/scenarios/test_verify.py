@@ -84,6 +84,6 @@ def test_what_is_not_known_is_inconclusive_and_fails_in_strict_mode() -> None:
     unknown = Finding(sort=Sort.NOT_TOTAL, level=Level.UNKNOWN, rules=(), text="not known")
     report = Report(
         ruleset_sha256="0" * 64, num_rules=1, consistent=Answer.YES, total=Answer.UNKNOWN, witnesses=(),
-        findings=(unknown,), num_queries=1, num_points=0, is_complete=False,
+        findings=(unknown,), num_queries=1, num_kept=0, num_points=0, denials={},
     )  # fmt: skip
     assert (verdict_of([report], is_strict=False), verdict_of([report], is_strict=True)) == (3, 1)
