@@ -57,6 +57,7 @@ from scenarios.reloading import Reloads, Source
 from scenarios.scenario import Role, Scenario, load
 from scenarios.world import Truths, World, WorldError
 from symbolic import DomainError, Facts
+from symbolic.proving.ranking import demand_ranked
 from symbolic.solving.redecision import Mismatch
 
 RUNS = Path("runs")
@@ -162,7 +163,7 @@ def run(
     world = scenario.world()
     try:
         for agent in world.possible_agents:
-            scenario.role_of(agent)
+            demand_ranked(scenario.role_of(agent).rules)
         core = core or load_core(config.core)
         if config.setting is not None:
             config.setting.check(core.capabilities)

@@ -29,6 +29,8 @@ from symbolic.mending.repair import distance, nearest
 from symbolic.mending.shield import Shield, ShieldError
 from symbolic.mending.transition import ANY, Next, Transition, TransitionError, becomes
 from symbolic.neighbours import many
+from symbolic.proving.answers import Answers, AnswersError
+from symbolic.proving.ranking import demand_ranked
 from symbolic.proving.report import Answer, Finding, Level, Report, Sort, Trust
 from symbolic.proving.verify import verify
 from symbolic.quantifiers import all_of, any_of, count_of, known, value_of
@@ -65,6 +67,8 @@ __all__ = [
     "ActionFix",
     "Admitted",
     "Answer",
+    "Answers",
+    "AnswersError",
     "Attempt",
     "Batch",
     "BatchError",
@@ -153,6 +157,7 @@ __all__ = [
     "codes_of",
     "concede",
     "count_of",
+    "demand_ranked",
     "diff",
     "distance",
     "domain_of",

@@ -103,9 +103,7 @@ def monotony(prover: Prover) -> Iterator[Finding]:
         seen = census(doubled)
     except BatchError:
         seen = Census()
-    inner = Prover(
-        doubled, seen, prover.solver, answers=prover.answers, complete=prover.complete, sample=prover.sample
-    )
+    inner = Prover(doubled, seen, prover.solver, answers=prover.answers, complete=prover.complete, sample=prover.sample)
     for place, anchor in enumerate(anchors):
         match inner.seen.broken.get(place) or inner.ask(inner.breaks(place)):
             case None:

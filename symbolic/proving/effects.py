@@ -30,7 +30,7 @@ def effects(prover: Prover) -> Iterator[Finding]:
 def _idle(prover: Prover, rule: int) -> Finding:
     """A rule that nothing breaks: always defeated, never applying, or applying where no action breaks it."""
     anchor, violation = prover.anchor(rule), prover.breaks(rule)
-    bare = unrolled(prover.ruleset.rules[rule].declared.violation)
+    bare = prover.ruleset.memory.plain(unrolled(prover.ruleset.rules[rule].declared.violation))
     if violation != bare and isinstance(prover.ask(bare), Point):
         return prover.finding(Sort.DEAD, Level.WARNING, (rule,), f"{anchor} is out of force wherever it applies")
     guard = guard_of(bare)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from symbolic.claiming.monotone import monotony
 from symbolic.claiming.trust import trusts
 from symbolic.domain import Action, codes_of
-from symbolic.expression import Expr
 from symbolic.mending.invariant import InvariantError, largest
 from symbolic.mending.transition import Transition
 from symbolic.proving.answers import Answers
@@ -99,7 +98,7 @@ def prover_of(
     sample: int = SAMPLE,
 ) -> Prover:
     """What answers questions about a rule set, after a census of it; arguments as `verify`."""
-    assumption: Expr | None = getattr(ruleset, "assumption", None)
+    assumption = ruleset.assumption
     try:
         seen = census(ruleset, assumption=assumption, sample=sample)
     except BatchError:

@@ -61,8 +61,15 @@ def diff(
         raise RuleError("expected at least one rule on either side, got none; declare some")
     new = over_types_of(old, new)
     pair = _Pair.of(old, new)
-    is_complete, seen = _compare(pair, complete, sample)
-    prover = Prover(pair.joint, Census(), solver or default_solver(), complete=complete, sample=sample)
+    is_complete, seen = _compare(pair, old.assumption, complete, sample)
+    prover = Prover(
+        pair.joint,
+        Census(),
+        solver or default_solver(),
+        assumption=old.assumption,
+        complete=complete,
+        sample=sample,
+    )
     sides = [
         _side(prover, view, points, is_complete)
         for view, points in zip((pair.forbidding, pair.allowing), seen.points, strict=True)
@@ -152,14 +159,14 @@ class _Seen:
     num_points: int = 0
 
 
-def _compare(pair: _Pair, complete: int, sample: int) -> tuple[bool, _Seen]:
+def _compare(pair: _Pair, assumption: Expr | None, complete: int, sample: int) -> tuple[bool, _Seen]:
     """Visit points; nothing is seen of numbers that do not fit into arrays."""
     seen = _Seen(points=({}, {}))
     try:
         violated = batch(pair.joint)
     except BatchError:
         return False, seen
-    is_complete, chunks = visits(pair.joint, complete=complete, sample=sample)
+    is_complete, chunks = visits(pair.joint, assumption=assumption, complete=complete, sample=sample)
     actions = [codes_of(action) for action in pair.joint.actions]
     for states in chunks:
         for action in actions:

@@ -104,6 +104,10 @@ scenario = Scenario(name="mine", world=CorridorWorld,
                     roles={{"cart": Role(goal="go", rules=rules, safe_stop=Drive(pace="stop"))}})
 """
 GOOD_FIELD = "fixed(ge=0, le=10, step=1)"
+TIED = "".join(
+    f"rules.forbid(id='{name}')(lambda s, a: (s.gap_m < 2) & (a.pace == '{pace}'))\n"
+    for name, pace in (("a", "go"), ("b", "stop"))
+)
 GOOD_RULE = "rules.forbid()(lambda s, a: s.gap_m < 2)"
 
 
@@ -117,8 +121,9 @@ GOOD_RULE = "rules.forbid()(lambda s, a: s.gap_m < 2)"
         (RULE.format(field=GOOD_FIELD, rule=""), "empty rule set"),
         (RULE.format(field=GOOD_FIELD, rule="Car(gap_m=99)"), "gap_m"),
         (RULE.format(field=GOOD_FIELD, rule="1 / 0"), "division by zero"),
+        (RULE.format(field=GOOD_FIELD, rule=TIED), "both `a` and `b`, which no action keeps together where gap_m 0"),
     ],
-    ids=["syntax", "no scenario", "unknown field", "bounds", "no rules", "value", "crash"],
+    ids=["syntax", "no scenario", "unknown field", "bounds", "no rules", "value", "crash", "tie"],
 )
 def test_malformed_scenario_file_is_told_in_one_line(
     text: str, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -62,6 +62,30 @@ def test_shipped_scenarios_are_total(capsys: pytest.CaptureFixture[str]) -> None
         assert {report["total"] for report in roles.values()} == {"yes"}
 
 
+def test_kept_answers_serve_the_next_report_and_others_are_passed_over(
+    rules_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules_file.write_text(
+        STUCK + "\nforbid never priority 10\n  when light is red and light is green and manoeuvre is go\n"
+    )
+    cache = tmp_path / "kept" / "answers.json"
+    command = ["verify", str(rules_file), "--json", "--cache", str(cache)]
+    reports = []
+    for _ in range(2):
+        assert main(command) == 1
+        reports.append(json.loads(capsys.readouterr().out)["roles"]["junction"])
+    assert (reports[0].pop("num_kept"), reports[1].pop("num_kept") > 0) == (0, True)
+    assert reports[0] == reports[1]
+    cache.write_text(cache.read_text().replace("enumerated", "sampled", 1))
+    assert main(command) == 1
+    printed = capsys.readouterr()
+    assert printed.err == (
+        f"localist: answers in `{cache}` are passed over: expected answers that fit their hash, got others; "
+        "all is asked anew\n"
+    )
+    assert json.loads(printed.out)["roles"]["junction"]["num_kept"] == 0
+
+
 @pytest.mark.parametrize(
     ("name", "text", "line"),
     [
