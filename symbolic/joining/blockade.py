@@ -9,7 +9,7 @@ from typing import Literal
 from symbolic.domain import State
 from symbolic.expression import Expr
 from symbolic.joining.asking import Proof, violation_of
-from symbolic.joining.placing import Place, Rules, counted_of, of_one, of_pair
+from symbolic.joining.placing import Place, Rules, assumed, counted_of, of_one, of_pair
 from symbolic.joining.table import laid_out
 from symbolic.reading.compiled import Codes
 from symbolic.rules import RuleSet
@@ -43,7 +43,9 @@ def blockade(proof: Proof, own: Rules, roles: Sequence[Rules], *, is_compliant: 
     peers = range(1, len(agents))
 
     def say(place: Place) -> list[list[Expr]]:
-        """Violations: of the agent's own rules, then of what each peer keeps, then of what the agent keeps with it."""
+        """Violations: of the agent's own rules, of what each peer keeps, of what it keeps with each peer; and what
+        never holds of the agent.
+        """
         alone = [[violation_of(one) for one in of_one(role, n, place)] for n, role in enumerate(agents)]
         kept: list[list[Expr]] = [[] for _ in peers]
         beside = [counted_of(proof.joints, agents, 0, peer, place) for peer in peers]
@@ -51,7 +53,9 @@ def blockade(proof: Proof, own: Rules, roles: Sequence[Rules], *, is_compliant: 
             for one in of_pair(proof.joints, agents, 0, peer, place):
                 (kept if one.actors == {peer} else beside)[number].append(violation_of(one))
             kept[number] = [*alone[peer], *kept[number]] if is_compliant else []
-        return [alone[0], *kept, *beside]
+        never = assumed(agents, place)
+        kept = [[*never[peer], *of_peer] for peer, of_peer in zip(peers, kept, strict=True)]
+        return [alone[0], *kept, *beside, never[0]]
 
     layout = laid_out(agents, say, peers)
     rules: Rules = RuleSet(layout.state, own.action)
@@ -61,7 +65,7 @@ def blockade(proof: Proof, own: Rules, roles: Sequence[Rules], *, is_compliant: 
         numbers.append(range(start, start + len(violations)))
         for number, violation in zip(numbers[-1], violations, strict=True):
             rules.add(kind="forbid", name=f"r{number:06}", expression=violation)
-    kept = [(Atom(rule=rule, is_broken=False),) for peer in peers for rule in numbers[peer]]
+    kept = [(Atom(rule=rule, is_broken=False),) for part in (*peers, len(numbers) - 1) for rule in numbers[part]]
     blocked = []
     for place, action in enumerate(own.actions):
         start = len(agents) + place * len(roles)

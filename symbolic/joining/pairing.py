@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from symbolic.declaration import RuleError
 from symbolic.derivation import derived
 from symbolic.domain import Action, State, domain_of
-from symbolic.expression import Owner, Read
-from symbolic.field import FieldSpec
+from symbolic.expression import ExpressionError, Owner, Read
+from symbolic.field import DomainError, FieldSpec
+from symbolic.terms import Term, fields
 
 PEER = "peer_"
 
@@ -70,3 +71,25 @@ class Pair:
         if part.agent == 0 and part.owner is Owner.ACTION:
             return Read(Owner.ACTION, domain_of(self.action).field(part.name))
         return Read(Owner.STATE, domain_of(self.state).field(f"{PEER if part.agent else ''}{part.name}"))
+
+
+class View:
+    """The symbolic fields of one agent of a pair, under their own names."""
+
+    __slots__ = ("_domain", "_layout", "_place")
+
+    def __init__(self, layout: Pair, agent: int, owner: Owner, schema: type[State] | type[Action]) -> None:
+        self._layout, self._domain, self._place = layout, domain_of(schema), (agent, owner)
+
+    def __getattr__(self, name: str) -> Term:
+        """The symbolic value of one field; an undeclared name is an `ExpressionError`."""
+        if name in self._domain.neighbours:
+            raise ExpressionError(
+                f"expected a field with one value, got the neighbours `{name}`; ask for them in the rules of the role"
+            )
+        try:
+            self._domain.field(name)
+        except DomainError as error:
+            raise ExpressionError(str(error)) from None
+        agent, _ = self._place
+        return fields(self._layout.state)[f"{PEER if agent else ''}{name}"]

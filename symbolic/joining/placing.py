@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import Any, TypeAlias
 
+from symbolic.declaration import opposite
 from symbolic.domain import Action, State
 from symbolic.expression import (
     Arithmetic,
@@ -55,8 +57,20 @@ class Placed:
 def of_one(rules: Rules, agent: int, place: Place) -> Iterator[Placed]:
     """The rules of one agent's role."""
     for rule in rules.rules:
-        expression = renamed(rule.expression, lambda read: place(Part(agent, read.owner, read.field.name)))
+        expression = renamed(rule.expression, partial(_of_agent, agent=agent, place=place))
         yield Placed(rule=rule, agents=(agent,), actors=frozenset({agent}), expression=expression)
+
+
+def assumed(roles: Sequence[Rules], place: Place) -> list[list[Expr]]:
+    """For each agent what never holds, since its present says something of what it remembers."""
+    never = [[] if role.assumption is None else [opposite(role.assumption)] for role in roles]
+    return [
+        [renamed(expr, partial(_of_agent, agent=agent, place=place)) for expr in one] for agent, one in enumerate(never)
+    ]
+
+
+def _of_agent(read: Read, *, agent: int, place: Place) -> Read:
+    return place(Part(agent, read.owner, read.field.name))
 
 
 def of_pair(joints: Joints, roles: Sequence[Rules], one: int, other: int, place: Place) -> Iterator[Placed]:
@@ -112,7 +126,7 @@ def counted_of(joints: Joints, roles: Sequence[Rules], one: int, other: int, pla
 
 def _does(quota: Quota, agent: int, place: Place) -> Expr:
     """That an agent does what is counted."""
-    return renamed(quota.rule.violation, lambda read: place(Part(agent, read.owner, read.field.name)))
+    return renamed(quota.rule.violation, partial(_of_agent, agent=agent, place=place))
 
 
 def _counted(
@@ -146,7 +160,7 @@ def near(joints: Joints, roles: Sequence[Rules], one: int, other: int, place: Pl
 
 def fits(rules: Rules, state: type[State], action: type[Action]) -> bool:
     """Whether joint rules over these types are about agents of that role."""
-    return rules.action is action and issubclass(rules.state, state)
+    return rules.action is action and issubclass(rules.declared_state, state)
 
 
 def _ways(joint: JointRules[Any, Any, Any, Any], roles: Sequence[Rules], one: int, other: int) -> list[tuple[int, int]]:

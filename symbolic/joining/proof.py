@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import islice, product
 from typing import Final, Literal, TypeAlias
 
 from symbolic.domain import Action, Domain, State, domain_of
@@ -153,9 +153,11 @@ def _parts(names: tuple[str, ...]) -> list[tuple[str, ...]]:
 
 
 def rules_of(group: Table) -> Rules:
-    """The rules of a table in which one agent decides, in the order of its steps, as a set."""
+    """What never holds and the rules of a table in which one agent decides, in the order of its steps, as a set."""
     rules: Rules = RuleSet(group.layout.state, group.deciding[0].action)
-    for number, placed in enumerate(placed for step in group.steps for placed in step):
+    for number, expr in enumerate(group.never):
+        rules.add(kind="forbid", name=f"r{number:06}", expression=expr)
+    for number, placed in enumerate((placed for step in group.steps for placed in step), len(group.never)):
         rules.add(kind=placed.rule.kind, name=f"r{number:06}", title=_title(placed), expression=placed.expression)
     return rules
 
@@ -203,26 +205,29 @@ def _lacking(proof: Proof, roles: Sequence[Rules], seen: Sweep) -> Counterexampl
     group = table(proof.joints, roles, None)
     violations = [violation_of(placed) for step in group.steps for placed in step]
     broken = compile_rules(violations, domain_of(group.layout.state), _joined(roles))
-    state: Codes = tuple(one.low for one in domain_of(group.layout.state).fields)
-    witnesses: list[Codes] = []
-    while len(witnesses) < MOST_ROUNDS:
-        found = next((act for act in group.acts if not broken(state, act)), None)
-        if found is None:
-            return _tried(proof, Point(state, ()), seen)
-        witnesses.append(found)
-        answer = _unkept(proof, group.layout.state, violations, witnesses)
+    # An action that is broken everywhere is no witness; without any other, the sweep has seen a state already.
+    hopeful = (act for act in group.acts if Constant(True) not in [residual(one, act) for one in violations])
+    witnesses = list(islice(hopeful, 1))
+    while 0 < len(witnesses) < MOST_ROUNDS:
+        answer = _unkept(proof, group, violations, witnesses)
         if not isinstance(answer, Point):
             return _tried(proof, answer, seen)
-        state = answer.state
+        found = next((act for act in group.acts if not broken(answer.state, act)), None)
+        if found is None:
+            return _tried(proof, answer, seen)
+        witnesses.append(found)
     return _tried(proof, None, seen)
 
 
 def _unkept(
-    proof: Proof, state: type[State], violations: Sequence[Expr], acts: Sequence[Codes]
+    proof: Proof, group: Table, violations: Sequence[Expr], acts: Sequence[Codes]
 ) -> Point | Literal[False] | None:
     """A state in which each of some joint actions breaks a rule."""
-    rules: Rules = RuleSet(state, Deciding)
+    rules: Rules = RuleSet(group.layout.state, Deciding)
     clauses: list[Clause] = []
+    for number, expr in enumerate(group.never):
+        rules.add(kind="forbid", name=f"r{number:06}", expression=expr)
+        clauses.append((Atom(rule=number, is_broken=False),))
     for act in acts:
         left = [part for one in violations if (part := residual(one, act)) != Constant(False)]
         start = sum(map(len, clauses))

@@ -26,14 +26,13 @@ from typing import Any, Generic, TypeAlias, TypeVar, cast, overload
 
 from symbolic.canonical import to_plain
 from symbolic.declaration import DEFAULT_PRIORITY, RuleError, RuleKind
-from symbolic.domain import Action, State, domain_of
-from symbolic.expression import Constant, Expr, ExpressionError, Join, Junction, Owner, reads
-from symbolic.field import DomainError
-from symbolic.joining.pairing import PEER, Pair
+from symbolic.domain import Action, State
+from symbolic.expression import Constant, Expr, ExpressionError, Join, Junction, Owner, Past, Remaining, reads, walk
+from symbolic.joining.pairing import Pair, View
 from symbolic.joining.renaming import are_alike, renamed
 from symbolic.joining.symmetry import asymmetry
 from symbolic.rules import Rule, RuleSet
-from symbolic.terms import Term, fields, truth_of
+from symbolic.terms import TruthTerm, fields, truth_of
 
 S = TypeVar("S", bound=State)
 A = TypeVar("A", bound=Action)
@@ -105,7 +104,7 @@ class JointRules(Generic[S, A, T, B]):
         place = _place(body)
         if self._range is not None or self._proved is not None:
             raise RuleError(f"{place}expected one range before the first use, got another; join the conditions")
-        views = _View(self.layout, 0, Owner.STATE, self.state), _View(self.layout, 1, Owner.STATE, self.peer_state)
+        views = View(self.layout, 0, Owner.STATE, self.state), View(self.layout, 1, Owner.STATE, self.peer_state)
         try:
             self._range = truth_of(body(cast(S, views[0]), cast(T, views[1])))
         except (ExpressionError, TypeError, AttributeError) as error:
@@ -207,10 +206,11 @@ class JointRules(Generic[S, A, T, B]):
             if own in self._most:
                 raise RuleError(f"{place}expected a new name, got `{own}`; rename the rule")
             try:
+                expression = self._traced(body)
                 self.pair.add(
                     kind=kind,
                     name=own,
-                    expression=cast(Any, self._traced(body)),
+                    expression=cast(Any, expression),
                     title=(body.__doc__ or "").strip().partition("\n")[0].strip(),
                     priority=priority,
                     source=source,
@@ -229,9 +229,14 @@ class JointRules(Generic[S, A, T, B]):
         return trace
 
     def _traced(self, body: JointBody[S, A, T, B]) -> object:
-        own, peer = (_View(self.layout, n, Owner.STATE, one) for n, one in enumerate((self.state, self.peer_state)))
-        does = _View(self.layout, 1, Owner.ACTION, self.peer_action)
-        return body(cast(S, own), cast(A, fields(self.action)), cast(T, peer), cast(B, does))
+        own, peer = (View(self.layout, n, Owner.STATE, one) for n, one in enumerate((self.state, self.peer_state)))
+        does = View(self.layout, 1, Owner.ACTION, self.peer_action)
+        found = body(cast(S, own), cast(A, fields(self.action)), cast(T, peer), cast(B, does))
+        if isinstance(found, TruthTerm) and any(isinstance(node, Past | Remaining) for node in walk(found.expr)):
+            raise ExpressionError(
+                "expected a rule over the present, got a look back; let a rule of the role remember it"
+            )
+        return found
 
     def _named(self, others: Sequence[object]) -> tuple[str, ...]:
         """Names of rules given as names or as the functions that declared them."""
@@ -308,24 +313,6 @@ class JointRules(Generic[S, A, T, B]):
     def sha256(self) -> str:
         """Hash of the canonical JSON, as hexadecimal text."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
-
-
-class _View:
-    """The symbolic fields of one agent of a pair, under their own names."""
-
-    __slots__ = ("_domain", "_layout", "_place")
-
-    def __init__(self, layout: Pair, agent: int, owner: Owner, schema: type[State] | type[Action]) -> None:
-        self._layout, self._domain, self._place = layout, domain_of(schema), (agent, owner)
-
-    def __getattr__(self, name: str) -> Term:
-        """The symbolic value of one field; an undeclared name is an `ExpressionError`."""
-        try:
-            self._domain.field(name)
-        except DomainError as error:
-            raise ExpressionError(str(error)) from None
-        agent, _ = self._place
-        return fields(self._layout.state)[f"{PEER if agent else ''}{name}"]
 
 
 def _place(body: Callable[..., object]) -> str:

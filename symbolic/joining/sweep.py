@@ -58,7 +58,7 @@ def sweep(group: Table, rules: Any, *, complete: int, sample: int, seed: int = 0
     try:
         violated = batch(rules)
         for states in _states(spans[:count], num_states, found, max(1, CHUNK // num_acts), sample // weight, seed):
-            _look(found, violated, _crossed(states, spans[count:]), actions, group.num_kept, num_acts, count)
+            _look(found, violated, _crossed(states, spans[count:]), actions, group, num_acts, count)
             found.num_points += len(states) * weight
     except BatchError:
         return Sweep(is_complete=False)
@@ -66,18 +66,21 @@ def sweep(group: Table, rules: Any, *, complete: int, sample: int, seed: int = 0
 
 
 def _look(
-    found: Sweep, violated: Any, rows: NDArray[Any], actions: list[Codes], num_kept: int, num_acts: int, count: int
+    found: Sweep, violated: Any, rows: NDArray[Any], actions: list[Codes], group: Table, num_acts: int, count: int
 ) -> None:
-    """Look at some states, each with all acts of those before."""
+    """Look at some states, each with all acts of those before; states that cannot be lack nothing."""
+    num_kept, num_never = group.num_kept, len(group.never)
     has_kept, can_keep = numpy.ones(len(rows), dtype=bool), numpy.zeros(len(rows), dtype=bool)
+    is_real = numpy.ones(len(rows), dtype=bool)
     for action in actions:
         broken: NDArray[Any] = violated(rows, numpy.array(action))
+        is_real &= ~broken[:, :num_never].any(1)
         has_kept &= ~broken[:, :num_kept].any(1)  # these rules read no action of the last agent
         can_keep |= ~broken[:, num_kept:].any(1)
     is_stuck = has_kept & ~can_keep
     if found.stuck is None and is_stuck.any():
         found.stuck = tuple(rows[int(numpy.argmax(is_stuck))].tolist())
-    is_lacking = ~(has_kept & can_keep).reshape(-1, num_acts).any(1)
+    is_lacking = is_real.reshape(-1, num_acts)[:, 0] & ~(has_kept & can_keep).reshape(-1, num_acts).any(1)
     if found.lacking is None and is_lacking.any():
         found.lacking = tuple(rows[int(numpy.argmax(is_lacking)) * num_acts, :count].tolist())
 

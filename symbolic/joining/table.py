@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, combinations, product
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar
 
 from symbolic.derivation import derived
 from symbolic.domain import State, domain_of
@@ -17,7 +17,7 @@ from symbolic.expression import Expr, Junction, Owner, Read
 from symbolic.field import FieldSpec, Kind
 from symbolic.joining.binding import source
 from symbolic.joining.pairing import Part
-from symbolic.joining.placing import Joints, Place, Placed, Rules, near, of_group, of_one, of_pair
+from symbolic.joining.placing import Joints, Place, Placed, Rules, assumed, near, of_group, of_one, of_pair
 from symbolic.reading.compiled import Codes
 from symbolic.reading.residual import junction
 
@@ -75,19 +75,28 @@ def _name(part: Part) -> str:
     return f"agent_{part.agent + 1}_{part.name}"
 
 
+_Said: TypeAlias = tuple[tuple[Expr, ...], tuple[tuple[Placed, ...], ...]]
+"""What never holds, and the rules of each step."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """The rules of a group."""
 
     deciding: tuple[Rules, ...]
     """The role's rule set of the agent that decides, or of all where all decide at once."""
-    layout: Layout[tuple[tuple[Placed, ...], ...]]
-    """For each agent up to the one that decides the rules that bind it."""
+    layout: Layout[_Said]
+    """What never holds of the state, and the steps."""
 
     @property
     def steps(self) -> tuple[tuple[Placed, ...], ...]:
         """For each agent up to the one that decides the rules that bind it; the last are those of this one."""
-        return self.layout.said
+        return self.layout.said[1]
+
+    @property
+    def never(self) -> tuple[Expr, ...]:
+        """What never holds, since each agent's present says something of what it remembers."""
+        return self.layout.said[0]
 
     @property
     def looks_ahead(self) -> bool:
@@ -96,8 +105,8 @@ class Table:
 
     @property
     def num_kept(self) -> int:
-        """Rules that bind those before the last."""
-        return sum(map(len, self.steps[:-1]))
+        """What never holds, and the rules that bind those before the one that decides."""
+        return len(self.never) + sum(map(len, self.steps[:-1]))
 
     @property
     def acts(self) -> list[Codes]:
@@ -114,10 +123,14 @@ def table(joints: Joints, roles: Sequence[Rules], decider: int | None) -> Table:
         roles: the rule set of each agent, in the order in which they decide.
         decider: the agent that decides, those before it having committed; None where all decide at once.
     """
-    if decider is None:
-        return Table(deciding=tuple(roles), layout=laid_out(roles, lambda place: _steps(joints, roles, place), ()))
-    layout = laid_out(roles, lambda place: _steps(joints, roles, place)[: decider + 1], range(decider))
-    return Table(deciding=(roles[decider],), layout=layout)
+    committed = range(decider or 0)
+
+    def say(place: Place) -> _Said:
+        never = tuple(expr for one in assumed(roles, place) for expr in one)
+        return never, _steps(joints, roles, place)[: None if decider is None else decider + 1]
+
+    deciding = tuple(roles) if decider is None else (roles[decider],)
+    return Table(deciding=deciding, layout=laid_out(roles, say, committed))
 
 
 def _steps(joints: Joints, roles: Sequence[Rules], place: Place) -> tuple[tuple[Placed, ...], ...]:

@@ -23,7 +23,10 @@ from symbolic import (
     RuleSet,
     State,
     absolute,
+    all_of,
     in_order,
+    many,
+    once,
     whole,
 )
 from tests.symbolic.joint_sets import STATES, Pace, Values, Walker, World, world
@@ -229,6 +232,18 @@ def test_bind_peer_still_to_commit_binds_only_in_what_the_agent_alone_decides() 
 def test_declare_wrong_rule_says_where(declare: Any, said: str) -> None:
     with pytest.raises(RuleError, match=rf"test_joint_commit.py:\d+: .*{said}"):
         declare(JointRules(Walker, Pace))
+
+
+def test_declare_look_back_or_neighbours_is_refused_with_what_to_do() -> None:
+    class Crowd(State):
+        tired: bool
+        others: tuple[Walker, ...] = many(Walker, at_most=1)
+
+    rules = JointRules(Crowd, Pace)
+    with pytest.raises(RuleError, match="got a look back; let a rule of the role remember it"):
+        rules.forbid(id="was")(lambda i, a, j, b: once(j.tired) & (a.to == "go"))
+    with pytest.raises(RuleError, match="got the neighbours `others`; ask for them in the rules of the role"):
+        rules.forbid(id="near")(lambda i, a, j, b: all_of(j.others, lambda o: o.tired) & (a.to == "go"))
 
 
 def test_declare_fields_that_clash_are_refused() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from symbolic import Answer, Joint, JointRules, RuleSet, Sort, verify_joint
+from symbolic import Answer, Joint, JointRules, RuleSet, Sort, once, verify_joint
 from symbolic.joining.asking import Proof
 from symbolic.joining.blockade import blockade
 from symbolic.solving.smt import Solver, default_solver
@@ -148,6 +148,19 @@ def test_verify_joint_third_agent_too_many_shows_the_state_and_its_rules() -> No
     stuck = next(one for one in report.errors if one.sort is Sort.STUCK)
     assert stuck.text.endswith("here: stay breaks crowd; go breaks stay")
     assert dict(stuck.state)["agent_1_to"] == "stay"
+
+
+@pytest.mark.parametrize(("complete", "sample"), [(10**6, 1), (0, 1)], ids=["sweep", "solver"])
+def test_verify_joint_states_that_memory_excludes_are_no_counterexample(complete: int, sample: int) -> None:
+    """Who was never tired must go, who is tired must stay; without what the present says of memory both would bind."""
+    own = RuleSet(Walker, Pace)
+    own.forbid(id="fresh")(lambda s, a: ~once(s.tired) & (a.to == "stay"))
+    own.forbid(id="tired")(lambda s, a: s.tired & (a.to == "go"))
+    rules = JointRules(Walker, Pace)
+    rules.forbid(id="both")(lambda i, a, j, b: (i.place < j.place) & (a.to == "go") & (b.to == "go") & j.tired)
+    report = verify_joint(Joint(rules), {"walker": own}, complete=complete, sample=sample)
+    assert [(one.exists, one.in_turn) for one in report.groups] == [(Answer.YES, Answer.YES)] * 2
+    assert (report.any_size, report.beside_silent, report.errors) == (Answer.YES, Answer.NO, ())
 
 
 def test_verify_joint_role_without_joint_rules_is_refused() -> None:
