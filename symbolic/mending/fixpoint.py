@@ -94,8 +94,8 @@ def _ways(violated: Batch, transition: Transition, spans: Spans, action: Codes, 
         is_calm[places] |= is_safe
         lows, highs = transition.spread(codes, action)
         is_way = is_safe & ((lows >= lowest) & (highs <= highest)).all(1)
-        # A field that matters to neither rules nor model stands at its lowest, whatever it becomes.
-        lows, highs = numpy.minimum(lows[is_way], tops), numpy.minimum(highs[is_way], tops)
+        # A field that matters to neither rules nor model stands at its lowest, whatever it may become.
+        lows, highs = lows[is_way], numpy.minimum(highs[is_way], tops)
         states.append(places[is_way].astype(numpy.int32))
         first.append(numpy.ravel_multi_index(tuple((lows - bases).T), sizes).astype(numpy.int32))
         extents.append((highs - lows).astype(numpy.int32))

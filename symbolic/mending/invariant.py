@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
@@ -25,7 +25,7 @@ from symbolic.domain import Action, State, codes_of, domain_of, num_actions
 from symbolic.expression import Owner
 from symbolic.facts import Facts
 from symbolic.mending.fixpoint import INSIDE, rounds_lost
-from symbolic.mending.metric import Metric
+from symbolic.mending.metric import Metric, demand_metric
 from symbolic.mending.transition import Transition, TransitionError
 from symbolic.proving.report import Finding, Level, Sort
 from symbolic.reading.compiled import Codes
@@ -53,7 +53,7 @@ class Step:
     """None where every action breaks a rule or may leave the declared ranges."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Refuge(Generic[S, A]):
     """The largest safe invariant set of a rule set and a model, as rounds over the grid of the fields that matter."""
 
@@ -242,10 +242,11 @@ class Keeper(Generic[S, A]):
         """
         rules = self.refuge.ruleset
         if wanted is None:
-            return next((action for action in rules.actions if self.allows(facts, action)), None)
-        rings = (metric or Metric.steps(rules.action)).rings(rules.codes_of(wanted))
-        ordered = (place for ring in rings for place in range(ring.bit_length()) if ring >> place & 1)
-        return next((rules.actions[place] for place in ordered if self.allows(facts, rules.actions[place])), None)
+            ordered: Iterable[A] = rules.actions
+        else:
+            metric = demand_metric(rules.action, wanted, metric)
+            ordered = sorted(rules.actions, key=lambda one: metric.away(rules.codes_of(wanted), rules.codes_of(one)))
+        return next((action for action in ordered if self.allows(facts, action)), None)
 
 
 def _shown(schema: type[State] | type[Action], codes: Codes) -> tuple[tuple[str, str], ...]:

@@ -151,6 +151,17 @@ class Metric:
         return cls(schema, parsed)
 
 
+def demand_metric(schema: type[Action], wanted: Action, metric: Metric | None) -> Metric:
+    """The metric, or steps where none is given; an action or a metric of another type is refused."""
+    if type(wanted) is not schema:
+        raise TypeError(f"expected an action of `{schema.__name__}`, got `{type(wanted).__name__}`; parse it first")
+    if metric is not None and metric.schema is not schema:
+        raise MetricError(
+            f"expected a metric of `{schema.__name__}`, got one of `{metric.schema.__name__}`; declare its own"
+        )
+    return metric or Metric.steps(schema)
+
+
 @lru_cache(maxsize=64)
 def _steps(schema: type[Action] | type[State]) -> Metric:
     return Metric(schema, tuple(_step_cost(one) for one in domain_of(schema).fields))

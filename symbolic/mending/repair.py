@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from symbolic.domain import Action, action_of, codes_of, domain_of, is_wide
 from symbolic.expression import Owner
 from symbolic.facts import Facts
-from symbolic.mending.metric import Metric, MetricError
+from symbolic.mending.metric import Metric, demand_metric
 from symbolic.reading.compiled import Codes
 from symbolic.reading.enumeration import MAX_STATES
 from symbolic.solving.smt import default_solver
@@ -32,19 +32,12 @@ def distance(left: Action, right: Action) -> int:
 def nearest(ruleset: RuleSet[Any, Any], facts: Facts, action: Action, metric: Metric | None = None) -> Action | None:
     """The safe action with the least distance to a wanted one, the first in order of labels among equals.
 
-    None where no action is safe, or where the solver cannot tell, so that the caller must stop. Distances are steps if
-    no metric is given. Where actions can be listed the nearer ones are all looked at, else the solver proves that none
-    of them is safe; either way `check` has the last word on the answer.
+    None where no action is safe, or where the solver cannot tell, so that the caller must stop. An action of which open
+    facts leave undecided whether it is safe counts as not. Distances are steps if no metric is given. Where actions can
+    be listed the nearer ones are all looked at, else the solver proves that none of them is safe; either way `check`
+    has the last word on the answer.
     """
-    if type(action) is not ruleset.action:
-        raise TypeError(
-            f"expected an action of `{ruleset.action.__name__}`, got `{type(action).__name__}`; parse it first"
-        )
-    metric = metric or Metric.steps(ruleset.action)
-    if metric.schema is not ruleset.action:
-        raise MetricError(
-            f"expected a metric of `{ruleset.action.__name__}`, got one of `{metric.schema.__name__}`; declare its own"
-        )
+    metric = demand_metric(ruleset.action, action, metric)
     if type(facts) is not Facts or facts.schema is not ruleset.state:
         return None
     if is_wide(ruleset.action):

@@ -20,6 +20,7 @@ import torch
 from symbolic import BatchError, Facts, RuleSet, batch, codes_of, domain_of, parse, to_text, truth
 from symbolic.canonical import to_json
 from symbolic.decoding import from_json
+from symbolic.reading.masks import compile_masks
 from symbolic.reading.reference import YES
 from symbolic.reading.residual import residual
 from symbolic.solving.smt import Solver
@@ -33,7 +34,7 @@ STATES = 64
 """States of each drawn set; every action is taken in each."""
 RULES = 12
 """Conditions of each drawn set."""
-READINGS = ("compiled", "numpy", "torch", "residual", "solver", "text", "json")
+READINGS = ("compiled", "masks", "numpy", "torch", "residual", "solver", "text", "json")
 
 
 @dataclass(slots=True)
@@ -78,6 +79,19 @@ def compiled(rules: RuleSet[Any, Any], states: list[tuple[int, ...]]) -> Bools:
     return found
 
 
+def masked(rules: RuleSet[Any, Any], states: list[tuple[int, ...]]) -> Bools:
+    """What the reading for all actions at once finds of each rule: (state and action, rule)."""
+    done, domains = [codes_of(action) for action in ACTIONS], (domain_of(Plant), domain_of(Operate))
+    every = [compile_masks([rule.violation], done, *domains) for rule in rules.rules]
+    return numpy.array(
+        [
+            [found >> place & 1 == 1 for found in row]
+            for row in ([broken(state) for broken in every] for state in states)
+            for place in range(len(done))
+        ]
+    )
+
+
 def compare(rng: Random, tally: Tally, solver: Solver) -> None:
     """Draw one set and hold all readings against the reference."""
     rules = drawn_set(rng)
@@ -92,6 +106,7 @@ def compare(rng: Random, tally: Tally, solver: Solver) -> None:
     )
     tally.points += expected.size
     tally.add("compiled", compiled(rules, codes) == expected)
+    tally.add("masks", masked(rules, codes) == expected)
     tally.add("text", compiled(parse(to_text(rules)), codes) == expected)
     pairs = numpy.repeat(numpy.array(codes), len(done), 0), numpy.tile(numpy.array(done), (len(codes), 1))
     try:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from symbolic import UNKNOWN, Facts, Interval, Metric, RuleSet, State, fields, whole
+from symbolic import UNKNOWN, Facts, Interval, Metric, RuleSet, State, actions_of, fields, whole
 from symbolic.certifying.certificate import (
     CertificateError,
     repair_certificate,
@@ -21,7 +21,7 @@ from symbolic.certifying.certificate import (
 from symbolic.certifying.checker import OpenError, RefusedError, Rules, check
 from tests.symbolic.strategies import ACTIONS, Operate, Plant, actions, exact_facts, open_facts, rule_sets
 from tests.symbolic.test_deontic import GO, STOP, Car, Drive, car, junction
-from tests.symbolic.test_metric import metrics
+from tests.symbolic.test_metric import STEER, Steer, metrics
 
 CHECKER = Path(__file__).parents[2] / "symbolic" / "certifying" / "checker.py"
 
@@ -61,6 +61,26 @@ def test_the_nearest_safe_action_is_accepted_and_no_other(
             told = {"action": other.model_dump(), "distance": away.numerator if away.denominator == 1 else str(away)}
             with pytest.raises(RefusedError, match="expected the nearest safe action"):
                 check(canonical({**json.loads(text), **told}), known)
+
+
+@pytest.mark.parametrize("metric", [STEER, Metric.of(Steer, angle=1, gear=2.5, horn=2), None])
+def test_costs_between_words_and_of_any_change_are_weighed_as_the_metric_says(metric: Metric | None) -> None:
+    rules, o, known = RuleSet(Car, Steer), fields(Steer), metric or Metric.steps(Steer)
+    rules.add(
+        kind="forbid", name="high", expression=(o.gear == "high") & (o.angle > -1) | (o.gear == "middle") & o.horn
+    )
+    rules.add(kind="forbid", name="low", expression=(o.gear == "low") & (o.angle < 0.5))
+    facts, checked = car("red", False, True), Rules(rules.to_json())
+    for wanted in actions_of(Steer)[::4]:
+        text = repair_certificate(rules, facts, wanted, metric)
+        assert text is not None
+        assert check(text, checked) == "repair"
+        for other in actions_of(Steer):
+            away = known.distance(wanted, other)
+            told = {"action": other.model_dump(), "distance": away.numerator if away.denominator == 1 else str(away)}
+            if other.model_dump() != json.loads(text)["action"]:
+                with pytest.raises(RefusedError, match="expected the nearest safe action"):
+                    check(canonical({**json.loads(text), **told}), checked)
 
 
 @pytest.mark.parametrize(

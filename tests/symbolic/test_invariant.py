@@ -244,6 +244,8 @@ def test_the_keeper_gives_the_nearest_action_that_stays_inside() -> None:
     assert keeper.action(at(5), full) is None
     assert keeper.action(at(9), full, Metric.of(Pedal, change=3)) == Pedal(change=-1)
     assert road().check(at(5), Pedal(change=-2)).is_safe
+    with pytest.raises(TypeError, match=r"^expected an action of `Pedal`, got `str`"):
+        keeper.action(at(9), "brake")  # type: ignore[arg-type]
 
 
 def test_open_facts_get_an_action_only_if_it_stays_inside_from_all_their_states() -> None:
@@ -273,6 +275,7 @@ def test_a_deadline_that_cannot_be_met_any_more_is_shown_with_the_way_into_the_t
     refuge = largest(*deadline())
     for due, speed in itertools.product(range(6), range(16)):
         assert refuge.is_inside((due, speed)) is (speed <= 2 * (due + 1))
+    assert [int(refuge.rounds[due, 15]) for due in range(6)] == [0, 1, 2, 3, 4, 5]
     steps = refuge.trap()
     assert [step.state[0] for step in steps] == [5, 4, 3, 2, 1, 0]
     assert [step.action is None for step in steps] == [False] * 5 + [True]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from symbolic import Facts, RuleSet, codes_of, fields, maximum, minimum
+from symbolic import Facts, RuleKind, RuleSet, codes_of, fields, maximum, minimum
 from symbolic.expression import Expr
 from symbolic.reading.masks import compile_masks
 from tests.symbolic.strategies import ACTIONS, Operate, Plant, conditions, exact_facts, rule_sets
@@ -52,10 +52,11 @@ CASES = [
 ]
 
 
+@pytest.mark.parametrize("kind", ["forbid", "require"])
 @pytest.mark.parametrize("case", range(len(CASES)))
-def test_each_way_to_mix_state_and_action_is_read_alike(case: int) -> None:
+def test_each_way_to_mix_state_and_action_is_read_alike(case: int, kind: RuleKind) -> None:
     rules = RuleSet(Plant, Operate)
-    rules.add(kind="require", name="one", expression=CASES[case])
+    rules.add(kind=kind, name="one", expression=CASES[case])
     for facts in EVERY_STATE[::3]:
         assert rules.broken(facts.codes) == expected(rules, facts.codes)  # type: ignore[arg-type]
 

@@ -80,6 +80,16 @@ def test_the_solver_finds_the_same_nearest_action_as_looking_at_all(
     assert found == (False if expected is None else codes_of(expected))
 
 
+@pytest.mark.parametrize("wanted", ACTIONS)
+def test_of_many_that_are_equally_far_the_solver_gives_the_first(wanted: Operate) -> None:
+    rules, o = RuleSet(Plant, Operate), fields(Operate)
+    same = (o.valve == wanted.valve) & (o.mode == wanted.mode) & (o.hold == wanted.hold)
+    rules.add(kind="forbid", name="not_that", expression=same)
+    found = SOLVER.nearest(rules, [(0, 0, 0, 0, 0, 0)], codes_of(wanted), Metric.steps(Operate))
+    away = {codes_of(one): Metric.steps(Operate).distance(one, wanted) for one in ACTIONS if one != wanted}
+    assert found == min(away, key=lambda codes: (away[codes], codes))
+
+
 @pytest.mark.parametrize(
     ("facts", "wanted", "found"),
     [
