@@ -111,6 +111,10 @@ def engines(rules: RuleSet[Any, Any]) -> dict[str, tuple[Engine, str]]:
     """Name -> what asks it, and how many rounds it gets."""
     return {
         "compiled function (ours)": (lambda one: rules.compiled(one.codes, one.done), "fast"),
+        "the same with margins (ours)": (
+            lambda one: [found[0] for found in rules.measure.function(one.codes, one.done)],
+            "fast",
+        ),
         "whole verdict (ours)": (lambda one: _places(rules, one), "fast"),
         "list of Python functions": (python_engine(rules), "fast"),
         "numpy, one state (ours)": (numpy_engine(rules), "fast"),
