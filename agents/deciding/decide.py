@@ -203,6 +203,9 @@ def violated_by(
     if detail in (Detail.RANGE, Detail.WRONG_RANGE):
         is_wrong = detail is Detail.WRONG_RANGE
         told = tuple(index for index, is_safe in enumerate(here.rules.compliant(facts)) if is_safe is not is_wrong)
+    if detail is Detail.NEAREST:
+        nearest = here.rules.nearest(facts, here.rules.actions[action])
+        told = () if nearest is None else (here.rules.actions.index(nearest),)
     return tuple(
         Injection(rule=rule, action=action, allowed=told)
         for rule in violated

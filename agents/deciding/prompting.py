@@ -45,6 +45,8 @@ class Detail(StrEnum):
     """And the values of the fields it speaks of."""
     RANGE = "range"
     """And all compliant actions."""
+    NEAREST = "nearest"
+    """Instead of all compliant actions only the nearest to the one that was forbidden."""
     WRONG_RANGE = "wrong-range"
     """And the forbidden actions, called allowed: only to measure how much a core trusts the range."""
 
@@ -80,7 +82,7 @@ class Injection:
     action: int
     """Index of the action that violated it."""
     allowed: tuple[int, ...] = ()
-    """Indices of the actions that the text calls allowed; told only with a detail of range."""
+    """Indices of the actions that the text calls allowed; told only with a detail of range or nearest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +189,8 @@ def injected(words: Lexicon, facts: Facts, injection: Injection, style: Style) -
         names = dict.fromkeys(r.field.name for part in applying for c in part.line.conditions for r in reads(c))
         values = " ".join(fact_text(words, facts, name) for name in names)
         text += f" ; with {values}" if values else ""
-    if style.detail in (Detail.RANGE, Detail.WRONG_RANGE):
+    is_told = style.detail is Detail.NEAREST and injection.allowed  # with nothing compliant there is nothing to tell
+    if is_told or style.detail in (Detail.RANGE, Detail.WRONG_RANGE):
         text += f" ; allowed {' '.join(words.actions[index] for index in injection.allowed)}"
     return text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from fractions import Fraction
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from symbolic import YES, Facts, Margin, RuleSet, codes_of, domain_of, fields, truth
 from symbolic.expression import Arithmetic, Compare, Compute, Expr, Join, Not, Number, reads
 from symbolic.reading.margin import degree
-from symbolic.reading.measured import compile_measure
+from symbolic.reading.measured import MAX_KEPT, compile_measure
 from symbolic.reading.sentence import part
 from tests.symbolic.strategies import ACTIONS, Operate, Plant, actions, conditions, exact_facts, rule_sets
 
@@ -118,3 +119,14 @@ def test_measure_refuses_codes_outside_their_fields() -> None:
     measure = compile_measure([(s.level < 2).expr], domain_of(Plant), domain_of(Operate))
     with pytest.raises(ValueError, match="expected codes within their fields"):
         measure.function((99, 0, 0, 0, 0, 0), codes_of(ACTIONS[0]))
+
+
+def test_margins_are_kept_up_to_a_bound_and_stay_what_they_were() -> None:
+    rules = RuleSet(Plant, Operate)
+    rules.add(kind="forbid", name="low", expression=s.level * s.count < a.valve + 9)
+    kept = dataclasses.replace(
+        rules.measure, known={(0, -value, 0): Margin(Fraction(), "") for value in range(MAX_KEPT)}
+    )
+    (found,) = rules.measure.function(exactly(HERE), codes_of(STAY))
+    assert kept.margin(found) == kept.margin(found) == rules.measure.margin(found)
+    assert len(kept.known) == 1

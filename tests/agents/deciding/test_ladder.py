@@ -160,8 +160,12 @@ def test_failing_knock_out_costs_the_evidence_and_not_the_decision(value: float 
     assert [fault.fault for fault in decision.faults] == ["core-failed"]
 
 
-@pytest.mark.parametrize(("detail", "told"), [(Detail.RANGE, "A1 A2"), (Detail.WRONG_RANGE, "A3")])
-def test_range_tells_the_compliant_actions_and_the_wrong_range_the_others(detail: Detail, told: str) -> None:
+@pytest.mark.parametrize(
+    ("detail", "told"), [(Detail.RANGE, "A1 A2"), (Detail.NEAREST, "A2"), (Detail.WRONG_RANGE, "A3")]
+)
+def test_range_tells_the_compliant_actions_nearest_one_and_the_wrong_range_the_others(
+    detail: Detail, told: str
+) -> None:
     ask = Asked(by_turns(GO, STOP))
     settle(situation(RED), ask, style=Style(detail=detail))
     assert ask.requests[1].prompt["I1"].text.partition("allowed ")[2] == told

@@ -44,7 +44,7 @@ from tests.agents.deciding.junction import actions_named, rules_named, settle
 
 SEEDS = st.integers(0, 2**32 - 1)
 DIFFICULTY = Difficulty(max_rules=6, injected=0.6, messages=0.7)
-DETAILS = st.sampled_from([Detail.SENTENCE, Detail.NUMBERS, Detail.RANGE])
+DETAILS = st.sampled_from([Detail.SENTENCE, Detail.NUMBERS, Detail.RANGE, Detail.NEAREST])
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +284,8 @@ def test_injection_restates_only_lines_of_its_rule_that_apply(world: World, deta
         lines = [part for part in text.split(" ; ") if part.startswith("if ")]
         action, rule = case.words.actions[injection.action], prompt[case.words.rules[injection.rule]]
         assert lines == forbidding_lines(text, action) == forbidding_lines(rule.text, action)
-        assert (" ; allowed " in text) == (detail is Detail.RANGE)
+        is_told = detail is Detail.RANGE or (detail is Detail.NEAREST and bool(injection.allowed))
+        assert (" ; allowed " in text) == is_told
 
 
 @given(WORLDS)
