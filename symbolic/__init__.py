@@ -30,6 +30,7 @@ from symbolic.mending.shield import Shield, ShieldError
 from symbolic.mending.transition import ANY, Next, Transition, TransitionError, becomes
 from symbolic.neighbours import many
 from symbolic.proving.answers import Answers, AnswersError
+from symbolic.proving.export import to_smtlib
 from symbolic.proving.ranking import demand_ranked
 from symbolic.proving.report import Answer, Finding, Level, Report, Sort, Trust
 from symbolic.proving.verify import verify
@@ -199,6 +200,7 @@ __all__ = [
     "shortest",
     "since",
     "situations",
+    "to_smtlib",
     "to_text",
     "truth",
     "value_of",

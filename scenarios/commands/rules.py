@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scenarios.commands import rule_explanation, rule_store
+from scenarios.commands import rule_explanation, rule_export, rule_store
 from scenarios.commands.arguments import Exit, json_argument, print_json
 from scenarios.commands.rule_files import FORMS, facts_of, rule_set, rule_sets, text_of
 from scenarios.config import ConfigError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def add(commands: Commands) -> None:
     """Declare the commands."""
     rules = commands.add_parser(
-        "rules", help="rules files and stores: fmt, actions, explain, diff, propose, activate, rollback, versions"
+        "rules", help="rules files and stores: fmt, actions, explain, smt, diff, propose, activate, rollback, versions"
     )
     actions = rules.add_subparsers(required=True, metavar="ACTION", parser_class=type(rules))
     fmt = actions.add_parser("fmt", help="bring rules files that declare their types into the canonical layout")
@@ -45,6 +45,7 @@ def add(commands: Commands) -> None:
     json_argument(diff)
     diff.set_defaults(command=_diff)
     rule_explanation.add(actions)
+    rule_export.add(actions)
     rule_store.add(actions)
 
 
