@@ -1,4 +1,4 @@
-"""The climb: propose, check, ask again, repair, witness, safe stop. Read `climb` first.
+"""The climb: propose, check, ask again, repair, witness, safe stop. Read `_climbed` first.
 
 It is a generator that does nothing itself that takes time: it yields what it wants (a proposal, or a piece of work
 that may be slow) and is sent what came of it. So the same climb serves an event loop, a plain call and a rehearsal.
@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from symbolic.domain import Action
+from symbolic.explaining.explain import explain
+from symbolic.explaining.explanation import Explanation
+from symbolic.explaining.wording import action_text
 from symbolic.facts import Facts
 from symbolic.field import DomainError
 from symbolic.guarding.guarded import Attempt, Fault, FaultKind, Feedback, one_line
@@ -82,7 +85,16 @@ class Climb(Generic[A]):
 
 
 def climb(here: Climb[A], given: Given) -> Steps[A]:
-    """The rungs in order, until one gives a compliant action; at last the safe stop."""
+    """The rungs in order, until one gives a compliant action; at last the safe stop, whatever fails on the way."""
+    try:
+        return (yield from _climbed(here, given))
+    except Exception as error:  # noqa: BLE001 - the decision: a fault of a check, or of ours, is no approval
+        here.note(FaultKind.CHECK_FAILED, f"{type(error).__name__}: {error}")
+        here.facts = None
+        return _stop(here, "check failed", undecided(here, here.ladder.safe_stop, "check failed"))
+
+
+def _climbed(here: Climb[A], given: Given) -> Steps[A]:
     unfit = _unfit(here, given)
     if unfit:
         return _stop(here, unfit, undecided(here, here.ladder.safe_stop, unfit))
@@ -165,15 +177,18 @@ def _checked(here: Climb[A], action: A) -> Generator[Ask[A] | Work, Came | Fault
 
 
 def _feedback(here: Climb[A], attempt: Attempt[A]) -> Feedback[A]:
-    """What to tell the proposer."""
+    """What to tell the proposer; what takes long to work out is left out."""
     allowed: tuple[A, ...] | None = None
+    why = None if attempt.verdict is None else Explanation(verdict=attempt.verdict)
     if here.facts is not None and here.is_quick:
         safe = here.rules.compliant(here.facts)
         allowed = tuple(one for one, is_safe in zip(here.rules.actions, safe, strict=True) if is_safe)
+        if attempt.action is not None:
+            why = explain(here.rules, here.facts, attempt.action, metric=here.ladder.metric, is_state_asked=False)
     return Feedback(
-        proposed=attempt.proposed or ("" if attempt.action is None else one_line(attempt.action.model_dump_json())),
+        proposed=attempt.proposed or ("" if attempt.action is None else action_text(attempt.action)),
         complaint=attempt.complaint,
-        violations=attempt.verdict.violations if attempt.verdict is not None else (),
+        why=why,
         allowed=allowed,
     )
 

@@ -152,7 +152,10 @@ class Guard(Generic[S, A]):
         """What the climb says of a plain dict and JSON text that comply, in half the time; None of anything else."""
         reader = self._reader
         rules, codes, chosen = reader.rules, reader.states.quick(given), reader.quick(proposal)
-        if codes is None or chosen is None or reader.compiled(codes, chosen) != [] or not self._may_rest_on(reader):
+        try:
+            if codes is None or chosen is None or reader.compiled(codes, chosen) != [] or not self._may_rest_on(reader):
+                return None
+        except Exception:  # noqa: BLE001 - the decision: the climb meets the same error, and tells of it
             return None
         action = reader.listed.get(chosen)
         if action is None:
@@ -192,12 +195,7 @@ class Guard(Generic[S, A]):
         """Whether a decision may rest on these rules: they are live, there are some, and the safe stop is theirs."""
         if not reader.has_rules or type(self.ladder.safe_stop) is not reader.rules.action:
             return False
-        if self._is_fixed:
-            return True
-        try:
-            return self._live() is reader.rules
-        except Exception:  # noqa: BLE001 - the decision: the climb meets the same error, and tells of it
-            return False
+        return self._is_fixed or self._live() is reader.rules
 
     async def _reply(self, wanted: Ask[A] | Work, here: Climb[A], propose: Propose[A], time: Countdown) -> Came | Fault:
         """What came of a wish within its share of the deadline; what comes later is dropped."""

@@ -7,6 +7,8 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from symbolic.domain import Action
+from symbolic.explaining.explanation import Explanation
+from symbolic.explaining.wording import action_text, sentences
 from symbolic.guarding.ladder import Mode, Rung
 from symbolic.verdict import Verdict, Violation
 
@@ -90,28 +92,27 @@ class Feedback(Generic[A]):
     """What it proposed last."""
     complaint: str
     """Why that is no action; empty if it is one."""
-    violations: tuple[Violation, ...]
-    """Every rule that it broke, with sentence and numbers."""
+    why: Explanation | None
+    """Why that action is not allowed, and the nearest one that is; None where it is no action."""
     allowed: tuple[A, ...] | None
     """The compliant actions, in the order of the list; None where they were not worked out."""
+
+    @property
+    def violations(self) -> tuple[Violation, ...]:
+        """Every rule that it broke, with sentence, numbers and margin."""
+        return () if self.why is None else self.why.verdict.violations
 
     @property
     def text(self) -> str:
         """All of it in a few lines, for a prompt."""
         lines = [self.complaint] if self.complaint else []
-        for one in self.violations:
-            numbers = ", ".join(f"{name} {value}" for name, value in one.numbers)
-            margin = f" Broken by: {one.margin.text}." if one.margin is not None else ""
-            lines.append(f"{one.rule}: {one.sentence} Now: {numbers}.{margin}")
+        if self.why is not None:
+            lines += sentences(self.why)
         if self.allowed is not None:
-            shown = "; ".join(_shown(action) for action in self.allowed[:MAX_SHOWN])
+            shown = "; ".join(action_text(action) for action in self.allowed[:MAX_SHOWN])
             more = f"; and {len(self.allowed) - MAX_SHOWN} more" if len(self.allowed) > MAX_SHOWN else ""
-            lines.append(f"Allowed now: {shown or 'none'}{more}.")
+            lines.append(f"Allowed here: {shown or 'nothing'}{more}.")
         return "\n".join(lines)
-
-
-def _shown(action: Action) -> str:
-    return ", ".join(f"{name} {value}" for name, value in action.model_dump().items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

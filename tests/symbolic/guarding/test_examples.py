@@ -81,8 +81,10 @@ def test_tool_call_is_guarded_and_refusals_go_back_as_tool_messages(model: tuple
     assert told.heard[1]["messages"][-1] == {
         "role": "tool",
         "tool_call_id": "c1",
-        "content": "Refused.\nR1: Forbidden when light is red and manoeuvre is go. Now: light red, manoeuvre go.\n"
-        "Allowed now: manoeuvre stop; manoeuvre slow.",
+        "content": "Refused.\n"
+        "R1: Forbidden when light is red and manoeuvre is go. Here light is red and manoeuvre is go.\n"
+        "The nearest allowed action has manoeuvre slow instead of go.\n"
+        "Allowed here: manoeuvre stop; manoeuvre slow.",
     }
 
 

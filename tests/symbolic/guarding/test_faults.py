@@ -287,6 +287,20 @@ def test_record_that_cannot_be_written_ends_in_the_safe_stop(shape: Any) -> None
     assert list(audit([kept[0], kept[2]], [plant_rules().to_json()], head=on.head)) == []
 
 
+@pytest.mark.parametrize("part", ["check", "compliant", "nearest", "compiled"])
+def test_fault_of_the_rules_themselves_is_no_approval(part: str) -> None:
+    def fail(self: object, *_: object) -> Any:
+        raise MemoryError("out of memory")
+
+    broken = type("Broken", (RuleSet,), {part: property(lambda self: fail) if part == "compiled" else fail})
+    rules = broken.from_json(plant_rules().to_json(), Plant, Operate)
+    on = Guard(rules, LADDER, 5.0)
+    for shape in (STATE, HERE):
+        done = on.check(shape, FAST.model_dump_json(), SLOW)
+        assert (done.action in (SLOW, STOP), done.rung is Rung.PROPOSED) == (True, False)
+    assert FaultKind.CHECK_FAILED in kinds(done) or done.rung is Rung.ASKED
+
+
 def stricter() -> RuleSet[Plant, Operate]:
     rules = plant_rules()
     rules.add(kind="forbid", name="valve", expression=fields(Operate).valve > -0.5)

@@ -95,10 +95,11 @@ def test_violating_proposal_is_asked_again_with_sentence_numbers_and_what_is_all
     first, second = propose.heard
     assert first is None
     assert second.allowed == tuple(one for one in ACTIONS if one.mode == "off" and not one.hold)
-    assert second.text.splitlines()[0] == (
-        "R1: Forbidden when level > 0 and mode is fast. Now: level 0.5, mode fast. Broken by: level > 0 by 0.5."
-    )
-    assert second.text.splitlines()[1].startswith("Allowed now: valve -0.5, mode off, hold False; ")
+    assert second.text.splitlines()[:2] == [
+        "R1: Forbidden when level > 0 and mode is fast. Here level is 0.5 and mode is fast. Broken: level > 0 by 0.5.",
+        "The nearest allowed action has mode off instead of fast.",
+    ]
+    assert second.text.splitlines()[2].startswith("Allowed here: valve -0.5, mode off, hold false; valve 0, mode off, ")
 
 
 def test_unreadable_proposal_is_asked_again_with_its_own_complaint() -> None:
