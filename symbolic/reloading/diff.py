@@ -3,20 +3,22 @@
 Both sets are put as conditions over one point (state, action) into one joint set, so that prover and census answer for
 the pair as they do for one. A verdict on open facts is unsafe where some state that they allow is, so sets that agree
 at every point agree on open facts too. Priorities and weights decide no check; `edits` names what was done to them.
+Past-time operators are fields of what both sets remember together. What two operators of different windows say about
+each other is not known here: an example may then be a state that no history gives, while `no` and `equal` are proofs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy
 from numpy.typing import NDArray
 
-from symbolic.declaration import RuleError
+from symbolic.declaration import RuleError, opposite
 from symbolic.domain import Domain, codes_of, domain_of
-from symbolic.expression import Expr
+from symbolic.expression import Expr, Owner, Read, children, rebuilt
 from symbolic.proving.census import COMPLETE, SAMPLE, Census, visits
 from symbolic.proving.prover import Prover
 from symbolic.proving.report import Answer
@@ -24,6 +26,7 @@ from symbolic.reading.batch import BatchError, batch
 from symbolic.reading.compiled import Codes
 from symbolic.reloading.difference import Difference, Example, Shown, Side
 from symbolic.reloading.edits import edits
+from symbolic.remembering.memory import memory_of
 from symbolic.solving.question import Point
 from symbolic.solving.session import Atom
 from symbolic.solving.smt import Solver, default_solver
@@ -94,33 +97,25 @@ def over_types_of(old: RuleSet[Any, Any], new: RuleSet[Any, Any]) -> RuleSet[Any
         RuleError: their declarations differ.
     """
     if (new.declared_state, new.action) == (old.declared_state, old.action):
-        return _demand_memory(old, new)
+        return new
     try:
-        return _demand_memory(old, type(old).from_json(new.to_json(), old.declared_state, old.action))
+        return type(old).from_json(new.to_json(), old.declared_state, old.action)
     except RuleError:
-        names = [f"`{rules.state.__name__}`, `{rules.action.__name__}`" for rules in (old, new)]
+        names = [f"`{rules.declared_state.__name__}`, `{rules.action.__name__}`" for rules in (old, new)]
         raise RuleError(
             f"expected rule sets over equally declared types, got {names[0]} and {names[1]}; compare like with like"
         ) from None
-
-
-def _demand_memory(old: RuleSet[Any, Any], new: RuleSet[Any, Any]) -> RuleSet[Any, Any]:
-    """The new set, if it remembers what the old one does: states are compared field by field."""
-    if new.state is not old.state:
-        raise RuleError(
-            "expected rule sets with the same past-time operators in the same order, got others; compare them by hand"
-        )
-    return new
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _View:
     """One direction of a comparison: points that `before` allows and `after` forbids."""
 
+    joint: RuleSet[Any, Any]
     before: RuleSet[Any, Any]
     after: RuleSet[Any, Any]
     kept: tuple[int, ...]
-    """Places in the joint set of what `before` forbids."""
+    """Places in the joint set of what `before` forbids, and of states that no history gives."""
     broken: tuple[tuple[int, str], ...]
     """Place in the joint set and name of every rule of `after` whose condition `before` does not have."""
 
@@ -136,19 +131,51 @@ class _Pair:
     @classmethod
     def of(cls, old: RuleSet[Any, Any], new: RuleSet[Any, Any]) -> _Pair:
         """Put them together."""
-        conditions = list(dict.fromkeys(rule.violation for rules in (old, new) for rule in rules.rules))
-        joint = type(old)(old.state, old.action)
+        memory = memory_of(old.declared_state, [one.node for rules in (old, new) for one in rules.memory.operators])
+        reads = {field.name: Read(Owner.STATE, field) for field in domain_of(memory.state).fields}
+        sets = [[_moved(rule.violation, reads) for rule in rules.rules] for rules in (old, new)]
+        outside = [] if memory.assumption is None else [opposite(memory.assumption)]
+        conditions = list(dict.fromkeys([*outside, *sets[0], *sets[1]]))
+        joint = type(old)(memory.state, old.action)
         for place, condition in enumerate(conditions):
             joint.add(kind="forbid", name=f"c{place:06d}", expression=condition)  # the order of names is that of places
         places = {condition: place for place, condition in enumerate(conditions)}
-        return cls(joint=joint, forbidding=_view(old, new, places), allowing=_view(new, old, places))
+        was, now = (_placed(rules, [places[one] for one in own]) for rules, own in zip((old, new), sets, strict=True))
+        aside = frozenset(places[one] for one in outside)
+        return cls(joint=joint, forbidding=_view(was, now, joint, aside), allowing=_view(now, was, joint, aside))
 
 
-def _view(before: RuleSet[Any, Any], after: RuleSet[Any, Any], places: dict[Expr, int]) -> _View:
-    kept = {places[rule.violation] for rule in before.rules}
-    others = [(places[rule.violation], rule.name) for rule in after.rules]
-    broken = tuple((place, name) for place, name in others if place not in kept)
-    return _View(before=before, after=after, kept=tuple(sorted(kept)), broken=broken)
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A rule set and the places of its rules in the joint one."""
+
+    rules: RuleSet[Any, Any]
+    places: tuple[int, ...]
+
+
+def _placed(rules: RuleSet[Any, Any], places: Sequence[int]) -> _Placed:
+    return _Placed(rules, tuple(places))
+
+
+def _moved(expr: Expr, reads: Mapping[str, Read]) -> Expr:
+    """The expression over the state of the joint set, which has the fields of both memories."""
+    if isinstance(expr, Read):
+        return reads[expr.field.name] if expr.owner is Owner.STATE else expr
+    parts = children(expr)
+    return rebuilt(expr, tuple(_moved(part, reads) for part in parts)) if parts else expr
+
+
+def _view(before: _Placed, after: _Placed, joint: RuleSet[Any, Any], aside: frozenset[int]) -> _View:
+    """One direction; what no history gives (`aside`) counts as forbidden before, so that nobody looks for it."""
+    kept = aside | set(before.places)
+    others = zip(after.places, (rule.name for rule in after.rules.rules), strict=True)
+    return _View(
+        joint=joint,
+        before=before.rules,
+        after=after.rules,
+        kept=tuple(sorted(kept)),
+        broken=tuple((place, name) for place, name in others if place not in kept),
+    )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -241,14 +268,24 @@ def _causes(
 
 
 def _disagrees(view: _View, state: Codes, action: Codes) -> bool:
-    """Asked of both sets as they are, not of the joint one."""
-    return not view.before.compiled(state, action) and bool(view.after.compiled(state, action))
+    """Asked of both sets as they are, each over its own memory; the joint one tells what no history gives."""
+    if frozenset(view.joint.compiled(state, action)) & frozenset(view.kept):
+        return False
+    before, after = (_broken(view, rules, state, action) for rules in (view.before, view.after))
+    return not before and bool(after)
+
+
+def _broken(view: _View, rules: RuleSet[Any, Any], state: Codes, action: Codes) -> list[int]:
+    """Places of the rules that a point of the joint set breaks in one of the two."""
+    places = domain_of(view.joint.state).by_name
+    own = tuple(state[places[field.name].index] for field in domain_of(rules.state).fields)
+    return rules.compiled(own, action)
 
 
 def _smaller(view: _View, point: Point) -> Point:
     """The point with each field of the state as low as it can be."""
     codes = list(point.state)
-    for field in domain_of(view.before.state).fields:
+    for field in domain_of(view.joint.state).fields:
         for code in range(field.low, min(codes[field.index], field.low + MOST_TRIES)):
             smaller = (*codes[: field.index], code, *codes[field.index + 1 :])
             if _disagrees(view, smaller, point.action):
@@ -262,9 +299,9 @@ def _example(view: _View, point: Point) -> Example | None:
     if not _disagrees(view, point.state, point.action):
         return None
     return Example(
-        state=_shown(domain_of(view.before.state), point.state),
+        state=_shown(domain_of(view.joint.state), point.state),
         action=_shown(domain_of(view.before.action), point.action),
-        rules=tuple(view.after.rules[place].name for place in view.after.compiled(point.state, point.action)),
+        rules=tuple(view.after.rules[place].name for place in _broken(view, view.after, point.state, point.action)),
     )
 
 

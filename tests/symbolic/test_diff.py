@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from symbolic import Action, RuleError, RuleSet, State, batch, fields, whole
+from symbolic import Action, Facts, RuleError, RuleSet, RuleStore, State, batch, fields, whole
 from symbolic.proving.report import Answer
 from symbolic.reloading.diff import diff
 from symbolic.reloading.difference import Change, Difference, Relation, Side
+from symbolic.remembering.monitor import migrated
+from symbolic.remembering.terms import once
 from symbolic.solving.smt import Solver
 from tests.symbolic import drawn
 from tests.symbolic.strategies import ALL_READS, Operate, Plant, conditions, rule_sets
@@ -207,3 +209,50 @@ def test_numbers_too_large_for_arrays_are_compared_by_proof_alone() -> None:
     new.add(kind="forbid", name="far", expression=(s.x * s.x > 2**59) & a.is_open)
     found = diff(old, new, solver=SOLVER)
     assert (found.num_points, found.is_complete, found.relation) == (0, False, Relation.STRICTER)
+
+
+# Past-time operators
+
+
+def remembering(window_s: float, *, also_s: float | None = None) -> RuleSet[Gauge, Valve]:
+    """The valve stays shut for some time after the level was high; a second such rule where `also_s` is given."""
+    s, a = fields(Gauge), fields(Valve)
+    rules = RuleSet(Gauge, Valve)
+    for name, window in (("after", window_s), ("also", also_s)):
+        if window is not None:
+            rules.add(kind="forbid", name=name, expression=once(s.level > 6, within_s=window) & a.is_open)
+    return rules
+
+
+def test_sets_that_remember_the_same_are_compared_as_others_are() -> None:
+    found = diff(remembering(3), remembering(3), solver=SOLVER)
+    assert (found.relation, found.edits) == (Relation.EQUAL, ())
+
+
+def test_one_more_operator_is_stricter_and_never_looser() -> None:
+    found = diff(remembering(3), remembering(3, also_s=9), solver=SOLVER)
+    assert (found.relation, found.forbidden.rules) == (Relation.STRICTER, ("also",))
+    back = diff(remembering(3, also_s=9), remembering(3), solver=SOLVER)
+    assert (back.relation, back.allowed.rules) == (Relation.LOOSER, ("also",))
+
+
+def test_a_rule_about_the_present_is_implied_by_one_about_what_was_once() -> None:
+    s, a = fields(Gauge), fields(Valve)
+    more = remembering(3)
+    more.add(kind="forbid", name="now", expression=(s.level > 6) & a.is_open)
+    assert diff(remembering(3), more, solver=SOLVER).relation is Relation.EQUAL
+
+
+def test_a_set_with_other_operators_takes_the_place_of_one_and_the_memory_goes_on() -> None:
+    with RuleStore(remembering(3)) as store:
+        monitor = store.live.monitor(max_gap_s=2, begins_empty=True)
+        monitor.step(Facts.exact(Gauge(level=9)), 0.0)
+        judgement = store.propose(remembering(3, also_s=9).to_json()).result()
+        assert judgement.is_accepted, judgement.rejection
+        store.activate(judgement.sha256)
+        moved = migrated(store.live.memory, monitor.snapshot())
+        facts = moved.step(Facts.exact(Gauge(level=0)), 1.0)
+        verdict = store.check(facts, Valve(is_open=True))
+        assert verdict.ruleset_sha256 == judgement.sha256
+        assert "after" in [violation.name for violation in verdict.violations]
+        assert store.check(facts, Valve(is_open=False)).is_safe
