@@ -54,9 +54,10 @@ from scenarios.joint import broken_together, opened, rule_texts
 from scenarios.metrics import measure
 from scenarios.recheck import Rechecks
 from scenarios.reloading import Reloads, Source
+from scenarios.remembered import Memories
 from scenarios.scenario import Role, Scenario, load
 from scenarios.world import Truths, World, WorldError
-from symbolic import DomainError, Facts
+from symbolic import DomainError, Facts, MonitorError
 from symbolic.proving.ranking import demand_ranked
 from symbolic.solving.redecision import Mismatch
 
@@ -99,6 +100,8 @@ class Stage:
     """Agents by name, sorted."""
     header: Header
     rechecks: Rechecks
+    memories: Memories
+    """What is remembered in this episode."""
     reloads: Reloads | None = None
     """Rules that change in the middle of the run; None where none do."""
     inboxes: dict[str, tuple[Envelope, ...]] = field(default_factory=dict)
@@ -238,6 +241,7 @@ async def _perform(
                 header=header,
                 rechecks=rechecks,
                 reloads=reloads,
+                memories=Memories(step_s=world.step_s, start_s=0.0),
             )
             start = time.perf_counter()
             try:
@@ -273,6 +277,7 @@ async def _episode(stage: Stage, episode: int, watch: Watch) -> None:
     history = [stage.world.truth()]
     # Messages of one episode mean nothing in the next, but rules do.
     stage.inboxes = {n: tuple(one for one in inbox if one.type == "rules") for n, inbox in stage.inboxes.items()}
+    stage.memories = Memories(step_s=stage.world.step_s, start_s=stage.t_sim)
     try:
         while stage.world.agents:
             await _tick(stage, history)
@@ -342,8 +347,9 @@ def _perceive(stage: Stage, name: str) -> Facts | None:
     with stage.timed("world"):
         try:
             stage.world.receive(name, claims)
-            return stage.world.symbols(name)
-        except (DomainError, WorldError) as error:
+            role = stage.scenario.role_of(name)
+            return stage.memories.of_perceived(name, role, stage.world.symbols(name), stage.t_sim)
+        except (DomainError, WorldError, MonitorError) as error:
             fault = Fault(fault=FaultKind.OBSERVATION_MISSING, detail=" ".join(str(error).split()))
             stage.agents[name].chain.append(stage.tick, fault)
             return None
@@ -458,7 +464,8 @@ def _move(stage: Stage, decisions: dict[str, Decision], history: list[Truths]) -
     together = broken_together(stage.scenario, before, decisions)
     for name, decision in decisions.items():
         stage.agents[name].applied(stage.tick)
-        rules, facts, truth = stage.scenario.role_of(name).rules, before.agents[name].facts, after.agents[name]
+        role, truth = stage.scenario.role_of(name), after.agents[name]
+        facts, rules = stage.memories.of_truth(name, role, before.agents[name].facts, stage.t_sim), role.rules
         violated = rules.check(facts, rules.actions[decision.action]).violations if facts is not None else ()
         outcome = Outcome(
             agent=name,

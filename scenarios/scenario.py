@@ -46,6 +46,8 @@ class Role:
     """What is done where nothing else is known to comply."""
     dial: DialSchedule = field(default_factory=DialSchedule)
     """How hard a decision is tied to its target blocks, by violations so far."""
+    begins_empty: bool = False
+    """Declares for rules about the past that there was nothing before an episode; else all of that is unknown."""
     asks: int = 2
     """How often a decision is asked again after a violation, >= 0."""
     concedes: bool = False

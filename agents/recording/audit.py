@@ -65,6 +65,7 @@ Problem = Literal[
     "verdict-mismatch",
     "rules-mismatch",
     "rung-mismatch",
+    "memory-mismatch",
 ]
 """What an audit can find; FORMAT.md says what each means."""
 

@@ -11,7 +11,7 @@ from scenarios.commands.arguments import Exit, json_argument, print_json
 from scenarios.config import ConfigError
 
 if TYPE_CHECKING:
-    from agents.recording.audit import Audit
+    from agents.recording.audit import Audit, Finding
     from scenarios.commands.arguments import Commands
     from scenarios.redecided import SolverAudit
 
@@ -35,7 +35,7 @@ def _audit(arguments: argparse.Namespace) -> Exit:
     audit = audit_run(run) if run.is_dir() else audit_trace(run)
     verdicts = audit_verdicts(run) if audit.is_intact and run.is_dir() else None
     if verdicts is not None:
-        audit = replace(audit, findings=verdicts.findings)
+        audit = replace(audit, findings=(*verdicts.findings, *_remembered(run)))
     checked = {} if verdicts is None else {"confirmed": verdicts.num_confirmed, "open": verdicts.num_open}
     solved: dict[str, int] = {}
     if arguments.z3 and audit.is_intact:
@@ -50,6 +50,14 @@ def _audit(arguments: argparse.Namespace) -> Exit:
     if not audit.is_intact:
         return Exit.FAILED
     return Exit.INCONCLUSIVE if checked.get("open") or solved.get("inconclusive") else Exit.PASS
+
+
+def _remembered(run: Path) -> list[Finding]:
+    """What agents said to remember and did not; nothing where no role remembers, or the scenario cannot be found."""
+    from agents.recording.trace import Trace
+    from scenarios.remembered import audit_memories, has_memory
+
+    return audit_memories(run) if has_memory(Trace.read(run)) else []
 
 
 def _redecided(run: Path) -> SolverAudit:

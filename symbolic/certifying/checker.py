@@ -2,9 +2,8 @@
 
     check(certificate_text, rules_text)      # says what was shown, or raises RefusedError or OpenError
 
-Input is text alone: a certificate (certificate.py says what is in one) and the canonical JSON of the rule set that it
-names by hash. Conditions are walked over boxes: each field has a lowest and a highest code, each number a lowest and a
-highest value, each truth is one or open. A point is a box of one code a field: there nothing is open.
+Input is text alone: a certificate and the canonical JSON of the rules that it names by hash. Conditions are walked over
+boxes: a lowest and a highest code of each field and value of each number, and truths that may be open.
 """
 
 from __future__ import annotations
@@ -82,14 +81,14 @@ class Rules:
         for owner in ("state", "action"):
             for name, kind, low, high, step, _, words, *_ in plain[owner]["fields"]:
                 self.fields[owner, name] = Field(name, kind, low, high, Fraction(step), words)
-            self.whole[owner] = {key: (one.low, one.high) for key, one in self.fields.items() if key[0] == owner}
         slots = {name: at_most for name, at_most, _ in plain["state"].get("neighbours", ())}
         for rule in sorted(plain["rules"], key=lambda one: (-one["priority"], one["name"])):
-            self.rules[rule["name"]] = {**rule, "expression": _plain(rule["expression"], slots)}
+            self.rules[rule["name"]] = {**rule, "expression": _recalled(_plain(rule["expression"], slots), self.fields)}
             self.defeaters[rule["name"]] = list(rule.get("unless", []))
-        for name, rule in self.rules.items():
-            for other in rule.get("overrides", []):
-                self.defeaters[other].append(name)
+        for owner in ("state", "action"):
+            self.whole[owner] = {key: (one.low, one.high) for key, one in self.fields.items() if key[0] == owner}
+        for name, other in ((name, other) for name, rule in self.rules.items() for other in rule.get("overrides", [])):
+            self.defeaters[other].append(name)
         self.order = [name for name, rule in self.rules.items() if rule["kind"] != "permit"]
         self.reads = {name: set(self.read(name)) for name in self.order}
 
@@ -99,14 +98,11 @@ class Rules:
         yield from _fields(self.rules[name]["expression"])
         yield from (key for other in self.defeaters[name] for key in self.read(other, (*above, name)))
 
-    # Which rules are broken
-
     def violated(self, name: str, box: Box) -> int:
-        """Whether a rule is broken in a box, its exceptions counted."""
+        """Whether a rule is broken in a box, its exceptions counted; `breaks`: left out."""
         return self.undefeated(name, self.breaks(name, box), box)
 
     def breaks(self, name: str, box: Box) -> int:
-        """The same, exceptions left out."""
         found = self.truth(self.rules[name]["expression"], box)
         return 2 - found if self.rules[name]["kind"] == "require" else found
 
@@ -126,15 +122,12 @@ class Rules:
         halves = (self.applies(name, box, half) for half in self.halves(action, action))
         return max(halves, default=EITHER) if found == EITHER else found
 
-    # Conditions and numbers over a box
-
     def truth(self, node: Any, box: Box) -> int:
         op = node[0]
         if op in ("and", "or"):
             pick, found, last = (min, YES, NO) if op == "and" else (max, NO, YES)
             for part in node[1:]:
-                found = pick(found, self.truth(part, box))
-                if found == last:
+                if (found := pick(found, self.truth(part, box))) == last:
                     break
             return found
         if op in ("<", "<=", "=="):
@@ -182,8 +175,6 @@ class Rules:
             return min(low for low, _ in sides), max(high for _, high in sides)
         return _computed(op, [self.number(part, box) for part in parts])
 
-    # Boxes
-
     def box_of(self, owner: str, values: Mapping[str, Any]) -> Box:
         """The box of values that are exact, [lowest, highest], or None for unknown."""
         if {(owner, name) for name in values} != set(self.whole[owner]):
@@ -194,9 +185,8 @@ class Rules:
         return box
 
     def span(self, one: Field, value: Any) -> tuple[int, int]:
-        if value is None:
-            return one.low, one.high
-        low, high = (one.code(end) for end in (value if isinstance(value, list) else (value, value)))
+        told = value if isinstance(value, list) else [value, value]
+        low, high = (one.low, one.high) if value is None else map(one.code, told)
         return (low, high) if low <= high else _refuse(f"expected an ordered range of `{one.name}`, got `{value!r}`")
 
     def halves(self, box: Box, keys: Collection[Key]) -> Iterator[Box]:
@@ -298,7 +288,7 @@ def _away(one: Field, cost: Any, wanted: int, low: int, high: int) -> Any:
 
 
 def _totality(rules: Rules, plain: Mapping[str, Any]) -> None:
-    """In every state of the declared domain one of the witnesses breaks no rule."""
+    """In every state of the declared domain, whatever is remembered in it, one of the witnesses breaks no rule."""
     if not rules.covered(rules.whole["state"], [rules.box_of("action", one) for one in plain["witnesses"]]):
         _refuse("expected a safe witness in every state, got a state without")
 
@@ -344,6 +334,18 @@ def _plain(node: Any, slots: Mapping[str, int]) -> Any:
         parts.append(["implies" if op == "all" else "and", ["read", "state", f"{slot}present"], own])
     counted = [["choose", part, ["number", "1"], ["number", "0"]] for part in parts]
     return ["add", *counted] if op == "count" else ["and" if op == "all" else "or", *parts]
+
+
+def _recalled(node: Any, fields: dict[Key, Field]) -> Any:
+    """A condition with each past-time operator read as the field that remembers it, which is declared here."""
+    plain = [_recalled(part, fields) for part in node] if isinstance(node, list) else node
+    if not isinstance(node, list) or node[0] not in ("past", "remaining"):
+        return plain
+    sort, high, step = ("flag", Fraction(1), "1") if node[0] == "past" else ("number", Fraction(node[1]), node[2])
+    digits = hashlib.sha256(json.dumps(node, separators=(",", ":")).encode()).hexdigest()[:8]
+    name, low = (f"{node[1]}_{digits}", 0) if sort == "flag" else (f"remaining_s_{digits}", -1)
+    fields["state", name] = Field(name, sort, low, int(high / Fraction(step)), Fraction(step), [])
+    return ["read", "state", name]
 
 
 def _decided(is_sure: bool, is_excluded: bool) -> int:

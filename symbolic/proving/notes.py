@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from symbolic.expression import Constant, Number, Owner, reads, walk
+from symbolic.expression import Constant, Number, Owner, Past, Remaining, reads, walk
 from symbolic.field import shortest
 from symbolic.neighbours import names_of
 from symbolic.proving.prover import Prover
@@ -21,6 +21,8 @@ def titles(prover: Prover) -> Iterator[Finding]:
     for place, rule in enumerate(prover.ruleset.rules):
         read = {one.field.name for one in (*rule.reads, *reads(rule.shown))}
         numbers = {shortest(abs(node.value)) for node in walk(rule.shown) if isinstance(node, Number)}
+        past = [node for node in walk(rule.shown) if isinstance(node, Past | Remaining)]
+        numbers |= {shortest(node.window_s) for node in past if node.window_s is not None}
         said = re.findall(r"(?<![\w.])\d+(?:\.\d+)?", rule.title)
         alien = [text for text in said if shortest(float(text)) not in numbers]
         alien += [word for word in re.findall(r"\w+", f"{rule.title} {rule.source}") if word in names - read]
@@ -31,7 +33,10 @@ def titles(prover: Prover) -> Iterator[Finding]:
 
 def unused(prover: Prover) -> Iterator[Finding]:
     """Fields of the state that no rule reads; a field of neighbours once, for all of them."""
-    read = {one.field for rule in prover.ruleset.rules for one in rule.reads if one.owner is Owner.STATE}
+    rules = prover.ruleset.rules
+    every = [one for rule in rules for one in (*rule.reads, *reads(rule.shown))]
+    every += [one for operator in prover.ruleset.memory.operators for arg in operator.args for one in reads(arg)]
+    read = {one.field for one in every if one.owner is Owner.STATE}
     places = {one.name: [one] for one in prover.state.fields if one.present is None}
     for many in prover.state.neighbours.values():
         fields = zip(names_of(many.schema), zip(*(slot.fields for slot in many.slots), strict=True), strict=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from symbolic.proving.prover import Prover
 from symbolic.proving.report import Answer, Finding, Level, Sort
+from symbolic.remembering.reach import MOST_MOMENTS, history_to
 from symbolic.solving.question import Codes, Point, spans_of
 
 
@@ -55,7 +56,21 @@ def gap(prover: Prover, total: Answer, stuck: Codes | None) -> list[Finding]:
         if prover.is_stuck(state, fewer):
             rules = fewer
     anchors = " and ".join(map(prover.anchor, rules))
-    return [prover.finding(Sort.NOT_TOTAL, Level.ERROR, tuple(rules), f"no action keeps {anchors} here", state)]
+    return [
+        prover.finding(
+            Sort.NOT_TOTAL, Level.ERROR, tuple(rules), f"no action keeps {anchors} here{_reach(prover)}", state
+        )
+    ]
+
+
+def _reach(prover: Prover) -> str:
+    """Whether a history leads to a state without an action: proofs take what is remembered as almost free."""
+    if not prover.ruleset.memory.operators:
+        return ""
+    found = history_to(prover.ruleset, prover.is_stuck)
+    if found is None:
+        return f"; no history of {MOST_MOMENTS} moments was found that leads to such a state, there may be none"
+    return f"; a history of {len(found)} moments leads to such a state"
 
 
 def smallest(prover: Prover, stuck: Codes) -> Codes:

@@ -37,6 +37,9 @@ from symbolic.expression import (
 MAX_OPERATORS: Final = 32
 """A rule set with more different past-time operators is refused: each is a field of the state."""
 
+REMEMBERING: Final = "Remembering"
+"""What the name of a derived state type ends with."""
+
 KEPT_TYPES: Final = 256
 """Derived state types that are kept, so that the same operators over the same state give the same type."""
 
@@ -128,7 +131,7 @@ def _derived(state: type[State], nodes: Sequence[Past | Remaining]) -> type[Stat
             raise RuleError(f"expected different names of past-time operators, got `{name}` twice; change one a little")
         if name not in domain_of(state).by_name:
             fields[name] = (bool, ...) if isinstance(node, Past) else (float, _countdown(node))
-    return create_model(f"{state.__name__}Remembering", __base__=state, **fields) if fields else state
+    return create_model(f"{state.__name__}{REMEMBERING}", __base__=state, **fields) if fields else state
 
 
 def _countdown(node: Remaining) -> float:

@@ -146,6 +146,11 @@ class Monitor:
                 codes[self._num_fields + place] = least if least == most else span
         return tuple(codes), moved
 
+    def ages(self, t_s: float) -> tuple[int, ...]:
+        """How long ago each kept time is, in microseconds; -1 where none is: all that its future depends on."""
+        now = _moment(t_s)
+        return tuple(-1 if time is None else now - time for pair in self._kept for time in pair)
+
     # Snapshots
 
     def snapshot(self) -> str:

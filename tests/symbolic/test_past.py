@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any, Literal
 
@@ -12,13 +13,16 @@ from hypothesis import strategies as st
 from symbolic import (
     UNKNOWN,
     Action,
+    Answer,
     Facts,
     Monitor,
     MonitorError,
     Outcome,
     RuleError,
     RuleSet,
+    Sort,
     State,
+    fields,
     fixed,
     formatted,
     held_for,
@@ -29,7 +33,10 @@ from symbolic import (
     parse,
     remaining_s,
     to_text,
+    verify,
 )
+from symbolic.certifying.certificate import totality_certificate, verdict_certificate
+from symbolic.certifying.checker import RefusedError, Rules, check
 from symbolic.expression import Expr
 from symbolic.reading.reference import YES, truth
 from symbolic.remembering.history import remembered
@@ -218,14 +225,12 @@ def test_migrated_monitor_keeps_shared_operators_and_starts_new_ones_unknown() -
 
 
 def rules_of_new() -> Any:
-    from symbolic import fields
 
     car: Any = fields(Car)
     return held_for(car.light == "green", 1)
 
 
 def other_go() -> Any:
-    from symbolic import fields
 
     drive: Any = fields(Drive)
     return drive.manoeuvre == "go"
@@ -256,3 +261,74 @@ def test_names_of_operators_are_not_taken_for_fields() -> None:
     assert s.alarm is not None
     text = TEXT.replace("gap_m:", "once:").replace("within 2 s)", "within 2 s) and once > 3")
     assert parse(text).rules[0].reads[1].field.name == "once"
+
+
+# Proofs and certificates
+
+
+def locked(*, holds: bool) -> RuleSet[Gauge, Turn]:
+    """No action where the alarm rings but did not ring within 2 s, which is nowhere; or where it rang and does not."""
+    rules: RuleSet[Gauge, Turn] = RuleSet(Gauge, Turn)
+    s, a = fields(Gauge), fields(Turn)
+    rang = once(s.alarm, within_s=2)
+    where = s.alarm & ~rang if holds else ~s.alarm & rang
+    for word in ("shut", "open"):
+        rules.add(kind="require", name=word, expression=implies(where, a.valve == word))
+    return rules
+
+
+def test_totality_leaves_out_states_that_contradict_what_is_perceived() -> None:
+    report = verify(locked(holds=True))
+    assert (report.total, report.num_points) == (Answer.YES, 2 * 3)
+
+
+def test_counterexample_to_totality_comes_with_a_history() -> None:
+    report = verify(locked(holds=False))
+    finding = next(one for one in report.findings if one.sort is Sort.NOT_TOTAL)
+    assert report.total is Answer.NO
+    assert finding.text.endswith("; a history of 2 moments leads to such a state")
+
+
+def test_counterexample_that_no_history_reaches_is_told_as_such() -> None:
+    rules: RuleSet[Gauge, Turn] = RuleSet(Gauge, Turn)
+    s, a = fields(Gauge), fields(Turn)
+    odd = once(s.alarm, within_s=1) & ~once(s.alarm, within_s=2)  # never, but the proof does not know it
+    rules.add(kind="require", name="shut", expression=implies(odd, a.valve == "shut"))
+    rules.add(kind="require", name="open", expression=implies(odd, a.valve == "open"))
+    finding = next(one for one in verify(rules).findings if one.sort is Sort.NOT_TOTAL)
+    assert "no history of 40 moments was found" in finding.text
+
+
+def test_memory_is_not_told_as_unused_or_alien() -> None:
+    rules: RuleSet[Gauge, Turn] = RuleSet(Gauge, Turn)
+    s, a = fields(Gauge), fields(Turn)
+    shut = implies(once(s.alarm, within_s=2), a.valve == "shut")
+    rules.add(kind="require", name="shut", title="shut 2 s after the alarm", expression=shut)
+    told = {(one.sort, one.text) for one in verify(rules).findings}
+    assert told == {(Sort.UNUSED_FIELD, "no rule reads `level`"), (Sort.UNUSED_FIELD, "no rule reads `mode`")}
+
+
+@given(conditions(3), histories)
+def test_verdicts_on_what_is_remembered_are_certified_and_forgeries_refused(
+    condition: Expr, history: list[tuple[int, Any]]
+) -> None:
+    rules = rules_of(condition)
+    monitor = rules.monitor(max_gap_s=1)
+    known = Rules(rules.to_json())
+    for time, facts in moments_of(history):
+        seen, action = monitor.step(facts, time / 1e6), Turn(valve="open")
+        verdict = rules.check(seen, action)
+        text = verdict_certificate(rules, seen, verdict)
+        assert check(text, known) == "verdict"
+        forged = json.loads(text)
+        forged["violated"], forged["outcome"] = ([], "safe") if verdict.violations else (["R1"], "unsafe")
+        with pytest.raises(RefusedError):
+            check(json.dumps(forged, sort_keys=True, separators=(",", ":")), known)
+
+
+def test_totality_over_memory_is_certified_where_it_needs_no_assumption() -> None:
+    junction_ = junction()
+    assert check(totality_certificate(junction_, [Drive(manoeuvre="stop")]), junction_.to_json()) == "totality"
+    rules = locked(holds=True)
+    with pytest.raises(RefusedError):
+        check(totality_certificate(rules, rules.actions), rules.to_json())

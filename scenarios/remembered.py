@@ -1,0 +1,126 @@
+"""What agents remember in a run: monitors that are stepped every tick, and again from the record when it is audited."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agents.recording.audit import Finding
+from agents.recording.events import WORLD_OWNER, Observation, Outcome, RulesChanged
+from agents.recording.trace import Trace
+from scenarios.config import RunConfig
+from scenarios.scenario import Role, Scenario, load
+from symbolic import DomainError, Facts, Monitor, MonitorError, RuleSet, migrated
+from symbolic.remembering.memory import REMEMBERING
+
+ROUNDING_S = 1e-6
+"""Simulated times are rounded to whole microseconds."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Memories:
+    """The monitors of one episode: of what each agent perceives, and of what is true of it."""
+
+    step_s: float
+    """Simulated time of one tick."""
+    start_s: float
+    """When the episode began."""
+    perceived: dict[str, Monitor] = field(default_factory=dict)
+    true: dict[str, Monitor] = field(default_factory=dict)
+
+    def of_perceived(self, name: str, role: Role, facts: Facts, t_s: float) -> Facts:
+        """What an agent perceives, with what it remembers.
+
+        Raises:
+            MonitorError: facts that are no next moment.
+        """
+        return self._stepped(self.perceived, name, role, facts, t_s)
+
+    def of_truth(self, name: str, role: Role, facts: Facts | None, t_s: float) -> Facts | None:
+        """What is true of an agent, with what was; for the assessor alone."""
+        return None if facts is None else self._stepped(self.true, name, role, facts, t_s)
+
+    def _stepped(self, monitors: dict[str, Monitor], name: str, role: Role, facts: Facts, t_s: float) -> Facts:
+        memory = role.rules.memory
+        if not memory.operators:
+            monitors.pop(name, None)
+            return facts
+        known = monitors.get(name)
+        if known is None:
+            monitors[name] = monitor_of(role, self.step_s, is_first=t_s == self.start_s)
+        elif known.memory != memory:  # other rules since the last tick: what both remember goes on
+            monitors[name] = migrated(memory, known.snapshot())
+        return monitors[name].step(facts, t_s)
+
+
+def monitor_of(role: Role, step_s: float, *, is_first: bool) -> Monitor:
+    """A monitor for a role: nothing is known of a tick in which nothing was perceived.
+
+    Only a history that begins with the episode can begin empty.
+    """
+    return role.rules.monitor(max_gap_s=step_s + ROUNDING_S, begins_empty=role.begins_empty and is_first)
+
+
+def has_memory(trace: Trace) -> bool:
+    """Whether any recorded facts hold what is remembered: their type says so."""
+    seen = [record.event for record in trace.records if isinstance(record.event, Observation)]
+    return any(str(event.facts.get("schema", "")).endswith(REMEMBERING) for event in seen)
+
+
+def audit_memories(run: Path) -> list[Finding]:
+    """Step the monitors again over the recorded facts; what agents said to remember and the monitors do not is found.
+
+    Time between ticks and how a history begins are those of the scenario as it is now. Where rules changed in the run,
+    it is audited up to there.
+
+    Raises:
+        TraceError: no trace there.
+        ScenarioError: its scenario cannot be found any more.
+    """
+    trace = Trace.read(run)
+    scenario = load(RunConfig.from_json(trace.header.config).scenario)
+    remembering = {name: role for name, role in scenario.roles.items() if role.rules.memory.operators}
+    return list(_mismatches(trace, scenario, remembering)) if remembering else []
+
+
+def _mismatches(trace: Trace, scenario: Scenario, remembering: Mapping[str, Role]) -> Iterator[Finding]:
+    step_s, monitors, first = scenario.world().step_s, dict[str, Monitor](), 0
+    for record in trace.records:
+        event = record.event
+        if isinstance(event, Outcome) and event.agent == WORLD_OWNER:
+            monitors, first = {}, record.tick + 1  # an episode ended
+        if isinstance(event, RulesChanged):
+            return  # what is remembered from here on is that of rules that the scenario does not have
+        name = record.agent.rpartition("-")[0] or record.agent
+        if not isinstance(event, Observation) or name not in remembering:
+            continue
+        rules = remembering[name].rules
+        if event.facts["schema"] != rules.state.__name__:
+            continue  # what an agent and its peers perceive together, beside its own
+        if record.agent not in monitors:
+            monitors[record.agent] = monitor_of(remembering[name], step_s, is_first=record.tick == first)
+        try:
+            said = Facts.from_json(_text(event), rules.state)
+            found = monitors[record.agent].step(_perceived(rules, said), round(record.tick * step_s, 6))
+            detail = "" if found == said else _differences(rules, said, found)
+        except (DomainError, MonitorError) as error:
+            detail = str(error)
+        if detail:
+            yield Finding(problem="memory-mismatch", owner=record.agent, index=record.seq, detail=detail)
+
+
+def _text(event: Observation) -> str:
+    return json.dumps(event.facts)
+
+
+def _perceived(rules: RuleSet[Any, Any], said: Facts) -> Facts:
+    """The facts without what is remembered."""
+    return Facts.from_codes(rules.declared_state, said.codes[: -len(rules.memory.operators)], said.age_s)
+
+
+def _differences(rules: RuleSet[Any, Any], said: Facts, found: Facts) -> str:
+    names = [one.name for one in rules.memory.operators if said.value(one.name) != found.value(one.name)]
+    return f"expected what the recorded facts say of {', '.join(names) or 'the past'}, got another memory"
