@@ -149,7 +149,8 @@ class Agent:
             if not found.peers:
                 return here
             held.append(self._bind(tick, found))
-            return replace(here, words=words_of(found.bound.rules), facts=found.bound.facts)
+            # The shield's proof is about the role alone; beside peers the rungs above it search all actions.
+            return replace(here, words=words_of(found.bound.rules), facts=found.bound.facts, shield=None)
 
         decision = await decide(here, ask, self._ladder, knock_out, turn)
         for fault in decision.faults:
