@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from symbolic.domain import codes_of, domain_of
 from symbolic.mending.transition import Grid, Transition
-from symbolic.reading.batch import Batch, batch
+from symbolic.reading.batch import Batch, batch, compile_value
 from symbolic.reading.compiled import Codes
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ CHUNK: Final = 1 << 16
 
 INSIDE: Final = -1
 """The round of a state that is never lost."""
+
+IMPOSSIBLE: Final = -2
+"""The round of a state that contradicts what a set remembers (`RuleSet.assumption`): nothing leads there."""
 
 Spans = tuple[tuple[int, int], ...]
 
@@ -37,6 +40,14 @@ class Ways:
     """Flat places (n,) of the first state that it may lead to."""
     extents: dict[int, NDArray[Any]]
     """Axis -> how many places further it may lead (n,); for axes on which that is not always 0."""
+
+    @property
+    def sizes(self) -> NDArray[Any]:
+        """How many states it may lead to (n,)."""
+        found = numpy.ones(len(self.first), dtype=numpy.int64)
+        for extent in self.extents.values():
+            found *= extent + 1
+        return found
 
     def keep(self, is_kept: NDArray[numpy.bool_]) -> None:
         """Leave out the others."""
@@ -57,12 +68,18 @@ def rounds_lost(
     sizes = tuple(high - low + 1 for low, high in spans)
     is_calm, violated = numpy.zeros(math.prod(sizes), dtype=bool), batch(ruleset)
     every = [_ways(violated, transition, spans, codes_of(action), is_calm) for action in ruleset.actions]
+    is_possible = _possible(ruleset, spans)
+    is_calm &= is_possible
     sums = Sums(sizes, sorted({axis for ways in every for axis in ways.extents}))
     for ways in every:
         ways.first = sums.moved(ways.first)
+    never = sums.of(~is_possible)
+    for ways in every:  # a model that leads to impossible states alone says nothing of where it leads
+        ways.keep(sums.counts(never, ways) < ways.sizes)
     rounds = numpy.where(_are_left(every, len(is_calm)), numpy.int32(INSIDE), numpy.int32(0))
+    rounds[~is_possible] = IMPOSSIBLE
     for number in itertools.count(1):
-        lost = sums.of(rounds != INSIDE)
+        lost = sums.of(rounds >= 0)
         for ways in every:
             ways.keep(sums.counts(lost, ways) == 0)
         is_new = (rounds == INSIDE) & ~_are_left(every, len(is_calm))
@@ -80,6 +97,26 @@ def _are_left(every: list[Ways], count: int) -> NDArray[numpy.bool_]:
     return is_left
 
 
+def _possible(ruleset: RuleSet[Any, Any], spans: Spans) -> NDArray[numpy.bool_]:
+    """Which states do not contradict what the set remembers, flat."""
+    sizes = tuple(high - low + 1 for low, high in spans)
+    found: NDArray[numpy.bool_] = numpy.ones(math.prod(sizes), dtype=bool)
+    if ruleset.assumption is not None:
+        holds, _ = compile_value(ruleset.assumption)
+        for start in range(0, len(found), CHUNK):
+            places = numpy.arange(start, min(start + CHUNK, len(found)))
+            found[places] = holds(_codes(places, spans), ())
+    return found
+
+
+def _codes(places: NDArray[Any], spans: Spans) -> Grid:
+    """Codes (n, field) of the states at some flat places."""
+    sizes = tuple(high - low + 1 for low, high in spans)
+    found: Grid = numpy.stack(numpy.unravel_index(places, sizes), axis=1).astype(numpy.int64)
+    found += numpy.array(spans)[:, 0]
+    return found
+
+
 def _ways(violated: Batch, transition: Transition, spans: Spans, action: Codes, is_calm: NDArray[numpy.bool_]) -> Ways:
     """Where an action breaks no rule and stays within the ranges; notes in `is_calm` where it breaks none."""
     sizes = tuple(high - low + 1 for low, high in spans)
@@ -89,7 +126,7 @@ def _ways(violated: Batch, transition: Transition, spans: Spans, action: Codes, 
     states, first, extents = [], [], []
     for start in range(0, len(is_calm), CHUNK):
         places = numpy.arange(start, min(start + CHUNK, len(is_calm)))
-        codes: Grid = numpy.stack(numpy.unravel_index(places, sizes), axis=1).astype(numpy.int64) + bases
+        codes = _codes(places, spans)
         is_safe = ~violated(codes, numpy.array(action)).any(1)
         is_calm[places] |= is_safe
         lows, highs = transition.spread(codes, action)

@@ -6,7 +6,8 @@
 
 A state is lost in round 0 where every action breaks a rule or may leave the declared ranges, and in round n where each
 of the others may lead to a state that was lost before. What is never lost is the set: in it, some action is safe and
-stays inside for ever, whatever the model allows to happen. No other set with this property holds a state more.
+stays inside for ever, whatever the model allows to happen. No other set with this property holds a state more. What a
+set of rules remembers are fields of `rules.state`: a model names them like the others, or as `ANY`.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ import numpy
 from numpy.typing import NDArray
 
 from symbolic.domain import Action, State, codes_of, domain_of, num_actions
-from symbolic.expression import Owner
+from symbolic.expression import Constant, Owner, reads
 from symbolic.facts import Facts
-from symbolic.mending.fixpoint import INSIDE, rounds_lost
+from symbolic.mending.fixpoint import IMPOSSIBLE, INSIDE, rounds_lost
 from symbolic.mending.metric import Metric, demand_metric
 from symbolic.mending.transition import Transition, TransitionError
 from symbolic.proving.report import Finding, Level, Sort
@@ -62,7 +63,7 @@ class Refuge(Generic[S, A]):
     spans: tuple[tuple[int, int], ...]
     """Codes of each field; one that matters to neither rules nor model stands at its lowest."""
     rounds: NDArray[numpy.int32]
-    """In which round each state was lost, an axis for each field; `INSIDE` where it never is."""
+    """In which round each state was lost, an axis for each field; `INSIDE` where it never is, or `IMPOSSIBLE`."""
     is_calm: NDArray[numpy.bool_]
     """Where some action breaks no rule now."""
 
@@ -73,7 +74,7 @@ class Refuge(Generic[S, A]):
     @property
     def num_doomed(self) -> int:
         """States in which some action is safe now, and that are lost all the same."""
-        return int(((self.rounds != INSIDE) & self.is_calm).sum())
+        return int(((self.rounds >= 0) & self.is_calm).sum())
 
     def place(self, state: Codes) -> tuple[int, ...]:
         """Where a state stands in the grid; a code outside its field is an `InvariantError`."""
@@ -87,19 +88,23 @@ class Refuge(Generic[S, A]):
         return bool(self.rounds[self.place(state)] == INSIDE)
 
     def after(self, facts: Facts, action: Codes) -> NDArray[numpy.int32] | None:
-        """Rounds of all states that one step may lead to; None where it may leave the declared ranges."""
+        """Rounds of all states that one step may lead to.
+
+        None where it may leave the declared ranges, or leads to impossible states alone.
+        """
         parts = []
         pairs = zip(self.transition.box(facts, action), domain_of(self.ruleset.state).fields, self.spans, strict=True)
         for (low, high), one, (least, most) in pairs:
             if not one.low <= low <= high <= one.high:
                 return None
             parts.append(slice(min(low, most) - least, min(high, most) - least + 1))
-        return self.rounds[tuple(parts)]
+        found: NDArray[numpy.int32] = self.rounds[tuple(parts)]
+        return None if (found == IMPOSSIBLE).all() else found
 
     def keeps(self, facts: Facts, action: Codes) -> bool:
         """Whether an action leads into the set from every state that the facts allow; rules are not looked at."""
         found = self.after(facts, action)
-        return found is not None and bool((found == INSIDE).all())
+        return found is not None and bool((found < 0).all())
 
     def trap(self) -> tuple[Step, ...]:
         """How the state that is lost last, though some action is safe in it, is lost: empty where there is none.
@@ -130,7 +135,7 @@ class Refuge(Generic[S, A]):
         after = self.after(facts, action)
         if after is None:
             return None
-        flat = numpy.where(after == INSIDE, numpy.iinfo(numpy.int32).max, after)
+        flat = numpy.where(after < 0, numpy.iinfo(numpy.int32).max, after)
         offsets = numpy.unravel_index(int(flat.argmin()), flat.shape)
         lows = [
             min(low, most) for (low, _), (_, most) in zip(self.transition.box(facts, action), self.spans, strict=True)
@@ -195,9 +200,9 @@ def audit(refuge: Refuge[Any, Any], *, tried: int = 20_000, seed: int = 0) -> li
         facts = Facts.from_codes(refuge.ruleset.state, state)
         safe = [refuge.after(facts, action) for action in actions if not refuge.ruleset.compiled(state, action)]
         left = [after for after in safe if after is not None]
-        if own == INSIDE and not any((after == INSIDE).all() for after in left):
+        if own == INSIDE and not any((after < 0).all() for after in left):
             faults.append(f"no action leads back from {state}")
-        if own != INSIDE and not all(((after != INSIDE) & (after < own)).any() for after in left):
+        if own >= 0 and not all(((after >= 0) & (after < own)).any() for after in left):
             faults.append(f"{state} need not be lost in round {own}")
     return faults
 
@@ -215,7 +220,7 @@ def _some(refuge: Refuge[Any, Any], count: int, rng: Random) -> Iterator[Codes]:
 def _spans(ruleset: RuleSet[Any, Any], transition: Transition) -> tuple[tuple[int, int], ...]:
     """Ranges of the fields that rules read or the model changes or reads; the others stand at their lowest."""
     names = {one.field.name for rule in ruleset.rules for one in rule.reads if one.owner is Owner.STATE}
-    names |= transition.named()
+    names |= transition.named() | {one.field.name for one in reads(ruleset.assumption or Constant(True))}
     return tuple((one.low, one.high if one.name in names else one.low) for one in domain_of(ruleset.state).fields)
 
 

@@ -16,11 +16,13 @@ from typing import Any, Generic, TypeVar
 
 from symbolic.certifying.certificate import totality_certificate
 from symbolic.domain import Action, State, codes_of, domain_of
+from symbolic.expression import Constant, Junction
 from symbolic.facts import Facts
 from symbolic.field import show_value
 from symbolic.proving.report import Answer, Report
+from symbolic.reading.residual import junction, residual
 from symbolic.rules import RuleSet
-from symbolic.solving.session import Atom
+from symbolic.solving.question import Question
 from symbolic.solving.smt import Solver, default_solver
 from symbolic.solving.worker import SolverError
 
@@ -112,10 +114,13 @@ class Shield(Generic[S, A]):
 
 def _demand_total(shield: Shield[Any, Any], solver: Solver) -> None:
     """Refuse witnesses that are not proved to cover every state: one question to the solver."""
-    rules = range(len(shield.ruleset.rules))
-    gap = [tuple(Atom(rule=rule, action=codes_of(action)) for rule in rules) for action in shield.witnesses]
+    rules, witnesses = shield.ruleset, [codes_of(action) for action in shield.witnesses]
+    broken = [junction(Junction.OR, [residual(rule.violation, one) for rule in rules.rules]) for one in witnesses]
+    gap = [one for one in (*broken, rules.assumption) if one is not None and one != Constant(True)]
+    state, action = domain_of(rules.state), domain_of(rules.action)
+    question = Question(state, action, tuple(gap), tuple((one.low, one.high) for one in state.fields))
     try:
-        answer = solver.find(shield.ruleset, gap) if gap else None
+        answer = False if Constant(False) in gap else solver.exists(question) if witnesses and gap else None
     except SolverError as error:
         raise ShieldError(f"expected a proof that the witnesses cover every state, got none: {error}") from None
     if answer is not False:

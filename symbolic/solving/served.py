@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from symbolic.domain import Action, action_of
 from symbolic.facts import Facts
+from symbolic.mending.metric import Metric
 from symbolic.reading.reference import Truth
 from symbolic.reloading.loading import load_rules
 from symbolic.rules import RuleSet
@@ -83,6 +84,9 @@ def _answer(solver: Solver, rules: RuleSet[Any, Any], asked: dict[str, Any]) -> 
         case "example":
             facts = Facts.from_json(asked["facts"], rules.state)
             return solver.example(rules, facts, tuple(asked["action"]), asked["rule"])
+        case "nearest":
+            states, metric = list(map(tuple, asked["states"])), Metric.from_json(asked["metric"], rules.action)
+            return solver.nearest(rules, states, tuple(asked["wanted"]), metric)
         case "find":
             clauses = [tuple(_atom(one) for one in clause) for clause in asked["clauses"]]
             point = solver.find(rules, clauses, inside=asked["inside"])

@@ -190,6 +190,10 @@ class Solver:
         self, ruleset: RuleSet[Any, Any], states: Sequence[Codes], wanted: Codes, metric: Metric
     ) -> Codes | Literal[False] | None:
         """The nearest action that complies in all of some states; see `optimum`. `SolverError`: no answer."""
+        if (apart := self._apart_for(ruleset)) is not None:
+            asked = {"states": states, "wanted": wanted, "metric": metric.to_json()}
+            found = apart.ask(ruleset, self.budget, "nearest", asked)
+            return tuple(found) if found else found
         return self._run(lambda session: optimum(session, ruleset, states, wanted, metric))
 
     def exists(self, question: Question) -> Point | Literal[False] | None:

@@ -35,13 +35,15 @@ from symbolic import (
     domain_of,
     fields,
     fixed,
+    ite,
     largest,
     maximum,
+    remaining_s,
     verify,
     whole,
 )
 from symbolic.expression import Owner, Read
-from symbolic.mending.fixpoint import INSIDE
+from symbolic.mending.fixpoint import IMPOSSIBLE, INSIDE
 from symbolic.mending.invariant import Refuge, audit
 from symbolic.reading.reference import NO, YES, Walk
 from tests.symbolic.strategies import numbers, truths
@@ -288,6 +290,43 @@ def test_a_deadline_that_cannot_be_met_any_more_is_shown_with_the_way_into_the_t
     rules, model = deadline()
     assert [one for one in verify(rules, transition=model).findings if one.sort is Sort.TRAP] == [finding]
     assert largest(road(), Transition.of(Car, Pedal, gap=60)).report() == ()
+
+
+class Alarm(State):
+    alarm: bool
+    speed: int = whole(ge=0, le=15)
+
+
+def test_a_deadline_that_the_rules_remember_is_a_field_of_the_model_like_the_others() -> None:
+    here: Any = fields(Alarm)
+    left = remaining_s(here.alarm, here.speed == 0, within_s=5, step_s=1)
+    rules = RuleSet(Alarm, Pedal)
+    rules.add(kind="forbid", name="late", expression=(left <= 0) & (here.speed + a.change > 0))
+    name = domain_of(rules.state).fields[-1].name
+    speed = maximum(here.speed + a.change, 0)
+    count = ite(speed == 0, 5, maximum(getattr(fields(rules.state), name) - 1, -1))
+    model = Transition.of(rules.state, Pedal, **{"speed": becomes(speed, is_held=True), "alarm": ANY, name: count})
+    refuge = largest(rules, model, tried=10**6)
+    for number, seconds in itertools.product(range(1, 16), range(-1, 6)):
+        assert refuge.is_inside((1, number, seconds)) is (number <= 2 * (max(seconds, 0) + 1))
+    assert refuge.rounds[0, 0, 2] == IMPOSSIBLE  # who stands still has nothing due
+    assert refuge.trap()[0].state[2] == 5
+    (finding,) = [one for one in verify(rules, transition=model).findings if one.sort is Sort.TRAP]
+    assert finding.level is Level.WARNING
+    with pytest.raises(
+        InvariantError, match=r"^expected a model over `AlarmRemembering`, got another; declare it over"
+    ):
+        largest(rules, Transition.of(Alarm, Pedal))
+
+
+def test_a_model_that_leads_to_impossible_states_alone_keeps_nothing() -> None:
+    here: Any = fields(Alarm)
+    rules = RuleSet(Alarm, Pedal)
+    missed = remaining_s(here.alarm, here.speed == 0, within_s=5, step_s=1) < 0
+    rules.add(kind="forbid", name="late", expression=missed & (a.change > 0))
+    name = domain_of(rules.state).fields[-1].name
+    refuge = largest(rules, Transition.of(rules.state, Pedal, **{"speed": 0, name: 2}), tried=10**6)
+    assert refuge.num_inside == 0
 
 
 def test_a_model_that_always_leaves_the_ranges_leaves_nothing() -> None:

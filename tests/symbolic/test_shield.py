@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from symbolic import UNKNOWN, Answer, Facts, RuleSet, Shield, ShieldError, codes_of, fields, verify
+from symbolic import UNKNOWN, Answer, Facts, RuleSet, Shield, ShieldError, codes_of, fields, once, verify
 from symbolic.certifying.checker import check
 from symbolic.solving.smt import Solver
 from tests.symbolic.strategies import ACTIONS, Operate, Plant, every_state, open_facts, rule_sets
@@ -65,6 +65,15 @@ def test_a_shield_reads_back_and_its_certificate_holds_for_the_checker() -> None
     again = Shield.from_json(shield.to_json(), crossing())
     assert (again.witnesses, again.preferred) == (shield.witnesses, shield.preferred)
     assert check(shield.certificate, crossing().to_json()) == "totality"
+
+
+def test_states_that_memory_excludes_need_no_witness() -> None:
+    rules = RuleSet(Car, Drive)
+    rules.add(kind="forbid", name="alone", expression=s.siren & ~once(s.siren) & (s.is_blocked | ~s.is_blocked))
+    rules.add(kind="forbid", name="red", expression=once(s.light == "red") & (d.manoeuvre == "go"))
+    shield = Shield.of(rules, verify(rules))
+    assert shield.witnesses == (STOP,)
+    assert Shield.from_json(shield.to_json(), rules).witnesses == (STOP,)
 
 
 def test_a_shield_with_a_witness_taken_out_is_refused() -> None:

@@ -28,6 +28,7 @@ from symbolic import (
 from symbolic.certifying.certificate import repair_certificate
 from symbolic.certifying.checker import RefusedError, check
 from symbolic.domain import action_of
+from symbolic.solving.apart import goes_apart
 from symbolic.solving.session import Budget
 from symbolic.solving.smt import Solver
 from tests.symbolic.strategies import ACTIONS, Operate, Plant, actions, exact_facts, rule_sets
@@ -115,6 +116,17 @@ def test_the_nearest_of_many_actions_is_found_and_certified(facts: Facts, wanted
     far = canonical({**json.loads(text), "action": pedals(0, 10, horn=True).model_dump()})
     with pytest.raises(RefusedError):
         check(far, road().to_json())
+
+
+def test_rules_that_multiply_fields_are_repaired_alike_by_the_process_apart() -> None:
+    rules = RuleSet(Road, Pedals)
+    rules.add(kind="forbid", name="power", expression=s.speed * a.throttle > 30 + a.brake * s.gap)
+    assert goes_apart(rules)
+    for speed, found in ((10, pedals(3, 0)), (3, pedals(10, 0))):
+        assert rules.nearest(seen(0, speed), pedals(10, 0), PEDALS) == found
+    assert rules.nearest(seen(5, 10), pedals(10, 0), PEDALS) == pedals(3, 0)
+    with Solver(apart=None) as here:
+        assert here.nearest(rules, [(5, 10, 0)], (100, 0, 0), PEDALS) == (30, 0, 0)
 
 
 def test_a_budget_that_is_too_small_gives_nothing() -> None:
