@@ -57,16 +57,22 @@ class Facts:
         for name in fields:
             if name not in domain.neighbours:
                 domain.field(name)
-        flat = fields if domain.is_plain else domain.spread({name: _bare(one) for name, one in fields.items()})
+        if domain.is_plain:
+            return cls._of_all(schema, fields)
+        facts = cls._of_all(schema, domain.spread({name: _bare(one) for name, one in fields.items()}))
+        _demand_agreement(domain, facts.codes)
+        return facts
+
+    @classmethod
+    def _of_all(cls, schema: type[State], flat: Mapping[str, object]) -> Facts:
+        """Facts by the names of all fields, each validated on its own."""
+        domain = domain_of(schema)
         missing = [name for name in domain.by_name if name not in flat]
         if missing:
             firsts = {many.slots[0].present.name: name for name, many in domain.neighbours.items()}
             name = firsts.get(missing[0], missing[0])
             raise DomainError(f"expected a fact for `{name}`, got none; give UNKNOWN for what is not known")
-        codes = tuple(_encode_known(field, cast(Known, flat[field.name])) for field in domain.fields)
-        if not domain.is_plain:
-            _demand_agreement(domain, codes)
-        return cls(schema, codes)
+        return cls(schema, tuple(_encode_known(field, cast(Known, flat[field.name])) for field in domain.fields))
 
     def aged(self, age_s: float) -> Facts:
         """The same facts with another age in seconds."""
@@ -115,7 +121,11 @@ class Facts:
 
     @classmethod
     def from_json(cls, text: str, schema: type[State]) -> Facts:
-        """Read `to_json` text back, validating every value; anything else is a `DomainError`."""
+        """Read `to_json` text back, validating every value; anything else is a `DomainError`.
+
+        Every point of the declared domain has a text, also those that only proofs name: a value of a field that is not
+        known, or of a neighbour who is not there.
+        """
         try:
             record = json.loads(text, object_pairs_hook=_without_repeats)
         except (ValueError, RecursionError) as error:
@@ -131,7 +141,9 @@ class Facts:
                 f"expected version 1 of `{schema.__name__}`, got {show_value((record['version'], record['schema']))}; "
                 "read it with its own state type"
             )
-        return cls.from_values(schema, record["fields"]).aged(record["age_s"])
+        domain, given = domain_of(schema), record["fields"]
+        flat = {name: _from_field(domain.field(name), value) for name, value in given.items()}
+        return cls._of_all(schema, flat).aged(record["age_s"])
 
     @classmethod
     def from_values(cls, schema: type[State], values: Mapping[str, object]) -> Facts:
@@ -225,14 +237,17 @@ def _decode_known(field: FieldSpec, code: Code) -> Known:
 
 
 def _from_plain(domain: Domain, name: str, value: object) -> Any:
+    if name not in domain.neighbours:
+        return _from_field(domain.field(name), value)
+    if not isinstance(value, list):
+        return UNKNOWN if value is None else value
+    of = cast("type[State]", domain.neighbours[name].schema).__domain__
+    return [_neighbour_from_plain(of, one) for one in value]
+
+
+def _from_field(field: FieldSpec, value: object) -> Known:
     if value is None:
         return UNKNOWN
-    if name in domain.neighbours and isinstance(value, list):
-        of = cast("type[State]", domain.neighbours[name].schema).__domain__
-        return [_neighbour_from_plain(of, one) for one in value]
-    if name in domain.neighbours:
-        return value
-    field = domain.field(name)
     if isinstance(value, list):
         if len(value) == 2 and all(isinstance(end, (int, float)) and not isinstance(end, bool) for end in value):
             return Interval(value[0], value[1])

@@ -2,7 +2,8 @@
 
 A point is one condition at one state and one action. The reference walk is the oracle. Counted for each reading are the
 points at which it was compared, and those at which it said something else. The text of a set is parsed and compiled
-again; the solver is slow and sees one state and action of each set.
+again; the solver is slow and sees one state and action of each set. One set in four speaks of neighbours and optional
+fields: there the reference walks the quantifiers, and the other readings see them written out.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ import numpy
 import numpy.typing
 import torch
 
-from symbolic import BatchError, Facts, RuleSet, batch, codes_of, domain_of, parse, to_text, truth
+from symbolic import BatchError, Facts, RuleSet, State, batch, codes_of, domain_of, parse, to_text, truth
 from symbolic.canonical import to_json
 from symbolic.decoding import from_json
 from symbolic.reading.masks import compile_masks
 from symbolic.reading.reference import YES
 from symbolic.reading.residual import residual
 from symbolic.solving.smt import Solver
-from tests.symbolic.drawn import condition
+from tests.symbolic.crowd import DONE, OWN, RIDERS, Crowd
+from tests.symbolic.drawn import condition, declared
 from tests.symbolic.strategies import ACTIONS, ALL_READS, Operate, Plant
 
 Bools: TypeAlias = "numpy.typing.NDArray[numpy.bool_]"
@@ -55,18 +57,20 @@ class Tally:
         self.mismatches[reading] += int(found.size - numpy.count_nonzero(found))
 
 
-def drawn_set(rng: Random) -> RuleSet[Plant, Operate]:
+def drawn_set(rng: Random) -> RuleSet[Any, Operate]:
     """A set of drawn rules without exceptions."""
-    rules = RuleSet(Plant, Operate)
+    has_neighbours = rng.random() < 0.25
+    rules: RuleSet[Any, Operate] = RuleSet(Crowd if has_neighbours else Plant, Operate)
     for place in range(RULES):
         kind = rng.choice(["forbid", "require"])
-        rules.add(kind=kind, name=f"rule_{place:02}", expression=condition(rng, ALL_READS))  # type: ignore[arg-type]
+        drawn = declared(rng, [*OWN, *DONE], RIDERS) if has_neighbours else condition(rng, ALL_READS)
+        rules.add(kind=kind, name=f"rule_{place:02}", expression=drawn)  # type: ignore[arg-type]
     return rules
 
 
-def drawn_states(rng: Random, count: int) -> list[tuple[int, ...]]:
+def drawn_states(rng: Random, schema: type[State], count: int) -> list[tuple[int, ...]]:
     """Codes of states."""
-    fields = domain_of(Plant).fields
+    fields = domain_of(schema).fields
     return [tuple(rng.randint(one.low, one.high) for one in fields) for _ in range(count)]
 
 
@@ -81,7 +85,7 @@ def compiled(rules: RuleSet[Any, Any], states: list[tuple[int, ...]]) -> Bools:
 
 def masked(rules: RuleSet[Any, Any], states: list[tuple[int, ...]]) -> Bools:
     """What the reading for all actions at once finds of each rule: (state and action, rule)."""
-    done, domains = [codes_of(action) for action in ACTIONS], (domain_of(Plant), domain_of(Operate))
+    done, domains = [codes_of(action) for action in ACTIONS], (domain_of(rules.state), domain_of(Operate))
     every = [compile_masks([rule.violation], done, *domains) for rule in rules.rules]
     return numpy.array(
         [
@@ -95,11 +99,11 @@ def masked(rules: RuleSet[Any, Any], states: list[tuple[int, ...]]) -> Bools:
 def compare(rng: Random, tally: Tally, solver: Solver) -> None:
     """Draw one set and hold all readings against the reference."""
     rules = drawn_set(rng)
-    codes, done = drawn_states(rng, STATES), [codes_of(action) for action in ACTIONS]
-    states = [Facts.from_codes(Plant, one) for one in codes]
+    codes, done = drawn_states(rng, rules.state, STATES), [codes_of(action) for action in ACTIONS]
+    states = [Facts.from_codes(rules.state, one) for one in codes]
     expected = numpy.array(
         [
-            [truth(rule.violation, facts, action) is YES for rule in rules.rules]
+            [truth(rule.declared.violation, facts, action) is YES for rule in rules.rules]
             for facts in states
             for action in ACTIONS
         ]
@@ -120,7 +124,8 @@ def compare(rng: Random, tally: Tally, solver: Solver) -> None:
         state = rng.randrange(len(states))
         left = [truth(residual(rule.violation, action), states[state]) is YES for action in done]
         tally.add("residual", left == expected[state * len(done) : (state + 1) * len(done), place])
-        tally.add("json", from_json(to_json(rule.expression), Plant, Operate) == rule.expression)
+        expression = rule.declared.expression
+        tally.add("json", from_json(to_json(expression), rules.state, Operate) == expression)
     row = rng.randrange(len(expected))
     facts, action = states[row // len(done)], ACTIONS[row % len(done)]
     solved = solver.decide(rules, facts, action)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from fractions import Fraction
 from random import Random
-from typing import Final
+from typing import Any, Final, cast
 
+from symbolic import domain_of
 from symbolic.expression import (
     Arithmetic,
     Choose,
@@ -19,11 +20,16 @@ from symbolic.expression import (
     Not,
     Number,
     Order,
+    Owner,
+    Quantified,
+    Quantifier,
     Read,
     Same,
+    is_number,
     reads,
 )
 from symbolic.field import Kind
+from symbolic.neighbours import Neighbours
 
 CONSTANTS: Final = [
     Number(Fraction(text)) for text in ("-2", "-1", "-1/2", "0", "1/3", "3/10", "1/2", "7/10", "1", "2")
@@ -37,6 +43,19 @@ def condition(rng: Random, sources: list[Read], depth: int = 3) -> Expr:
         found = _truth(rng, sources, depth)
         if reads(found):
             return found
+
+
+def declared(rng: Random, sources: list[Read], over: Neighbours, names: tuple[str, ...] = ("o", "p")) -> Expr:
+    """A condition with a quantifier in it, and perhaps another in that."""
+    name, *rest = names
+    bound = [*sources, *(Read(Owner.STATE, field, name) for field in domain_of(cast(Any, over.schema)).fields)]
+    body = declared(rng, bound, over, tuple(rest)) if rest and rng.random() < 0.3 else condition(rng, bound, 1)
+    found: Expr = Quantified(rng.choice(list(Quantifier)), over, name, body)
+    if is_number(found):
+        found = Compare(rng.choice(list(Order)), found, rng.choice(CONSTANTS))
+    if rng.random() < 0.5:
+        return found
+    return Join(rng.choice([Junction.AND, Junction.OR]), (found, condition(rng, sources, 1)))
 
 
 def _truth(rng: Random, sources: list[Read], depth: int) -> Expr:

@@ -201,6 +201,7 @@ def test_who_stands_in_which_slot_does_not_matter(
     assert here.undecided == there.undecided
 
 
+@settings(max_examples=30)
 @given(crowd_rules(), crowds(), actions, st.data())
 def test_what_stands_in_an_empty_slot_does_not_matter(
     rules: RuleSet[Crowd, Operate], facts: Facts, action: Operate, data: st.DataObject
@@ -215,6 +216,7 @@ def test_what_stands_in_an_empty_slot_does_not_matter(
     assert here == there
 
 
+@settings(max_examples=30)
 @given(crowd_rules(), crowds(), actions)
 def test_perhaps_one_more_neighbour_never_allows_more(
     rules: RuleSet[Crowd, Operate], facts: Facts, action: Operate
@@ -244,6 +246,11 @@ def test_a_state_comes_back_from_its_facts(facts: Facts) -> None:
         assert any(is_open)
     else:
         assert Facts.exact(state) == facts
+
+
+def test_every_point_of_the_domain_has_a_text() -> None:
+    for state in every_state(Facts.of(Crowd, level=UNKNOWN, mode="off", alarm=True, riders=UNKNOWN)):
+        assert Facts.from_json(state.to_json(), Crowd) == state
 
 
 def test_fewer_neighbours_than_at_most_are_exact_facts() -> None:
