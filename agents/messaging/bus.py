@@ -70,6 +70,10 @@ class Bus(Protocol):
             BusDownError: the link is gone.
         """
 
+    @property
+    def standing(self) -> tuple[Envelope, ...]:
+        """The last rules that each sender proposed, by sender; also those from before this bus was started."""
+
     async def __aenter__(self) -> Self: ...
 
     async def __aexit__(
@@ -113,6 +117,10 @@ class LocalBus:
         require_next(self._mailbox, tick)
         await arrival(self._mailbox, self._changed, tick, expected, deadline_s=self._deadline_s)
         return closed(self._mailbox, tick, expected, deadline_s=self._deadline_s)
+
+    @property
+    def standing(self) -> tuple[Envelope, ...]:
+        return self._mailbox.standing
 
     def _require_open(self) -> None:
         if not self._is_open:

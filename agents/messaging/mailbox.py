@@ -79,6 +79,12 @@ class Mailbox:
         self._marks: dict[tuple[str, int], int] = {}
         self._refused: Counter[tuple[Refusal, str]] = Counter()
         self._drained = -1
+        self._standing: dict[str, Envelope] = {}
+
+    @property
+    def standing(self) -> tuple[Envelope, ...]:
+        """The last rules that each sender proposed, by sender: for whoever joins when they have been given out."""
+        return tuple(envelope for _, envelope in sorted(self._standing.items()))
 
     @property
     def drained(self) -> int:
@@ -122,6 +128,28 @@ class Mailbox:
         else:
             self._refuse(reason, envelope.src)
 
+    def stand(self, topic: str, data: bytes) -> None:
+        """Take in rules that were proposed before we joined, or count why not; their signer's number still decides."""
+        try:
+            envelope = decode(data)
+        except EnvelopeError:
+            self._refuse(Refusal.OVERSIZED if len(data) > MAX_BYTES else Refusal.MALFORMED)
+            return
+        if envelope.run != self._run:
+            self._refuse(Refusal.WRONG_RUN, envelope.src)
+        elif envelope.topic != topic or envelope.type != "rules":
+            self._refuse(Refusal.WRONG_TOPIC, envelope.src)
+        elif envelope.src not in self._hears and envelope.src not in self._remotes:
+            self._refuse(Refusal.UNKNOWN_SENDER)
+        else:
+            self._keep(envelope)
+
+    def _keep(self, envelope: Envelope) -> None:
+        """Let the latest proposal of a sender stand."""
+        before = self._standing.get(envelope.src)
+        if before is None or (before.epoch, before.seq) < (envelope.epoch, envelope.seq):
+            self._standing[envelope.src] = envelope
+
     def is_complete(self, tick: int, expected: Mapping[str, int]) -> bool:
         """Whether every expected envelope of the tick is here."""
         return not self.missing(tick, expected)
@@ -141,6 +169,8 @@ class Mailbox:
             if taken[envelope.src] < expected.get(envelope.src, 0):
                 taken[envelope.src] += 1
                 admitted.append(envelope)
+                if envelope.type == "rules":
+                    self._keep(envelope)
             else:
                 self._refuse(Refusal.UNEXPECTED, envelope.src)
         self._drained = tick

@@ -107,6 +107,8 @@ class MqttBus:
         self._changed = asyncio.Event()
         self._client: aiomqtt.Client | None = None
         self._reader: asyncio.Task[None] | None = None
+        self._kept: set[str] = set()
+        """Topics that the broker retains something of ours under."""
 
     async def start(self) -> None:
         client = await connect(self._address)
@@ -125,6 +127,10 @@ class MqttBus:
             return
         reader.cancel()
         await asyncio.wait({reader})
+        with suppress(aiomqtt.MqttError):  # a broker that is gone keeps nothing for us
+            for topic in sorted(self._kept):
+                await client.publish(topic, b"", qos=QOS, retain=True, timeout=self._deadline_s)
+        self._kept.clear()
         await disconnect(client)
         if not reader.cancelled() and reader.exception() is not None:
             raise BusDownError("expected to read from the broker, got an error of our own") from reader.exception()
@@ -137,7 +143,11 @@ class MqttBus:
         data = encode(envelope)
         self._mailbox.post(envelope, data)
         wire_topic = self._wire_prefix + envelope.topic.removeprefix(self._prefix)
-        await self._race(client.publish(wire_topic, data, qos=QOS, timeout=self._deadline_s), reader)
+        # Rules are retained by the broker, so that whoever joins later hears of them; `stop` takes them back.
+        is_kept = envelope.type == "rules"
+        if is_kept:
+            self._kept.add(wire_topic)
+        await self._race(client.publish(wire_topic, data, qos=QOS, retain=is_kept, timeout=self._deadline_s), reader)
 
     async def drain(self, tick: int, expected: Mapping[str, int]) -> Delivery:
         _, reader = self._link(may_be_down=True)
@@ -150,13 +160,21 @@ class MqttBus:
                 raise self._down(error.delivery) from error
             raise
 
+    @property
+    def standing(self) -> tuple[Envelope, ...]:
+        return self._mailbox.standing
+
     async def _read(self, client: aiomqtt.Client) -> None:
         """Let arriving messages in until the link is gone."""
         try:
             async for message in client.messages:
                 payload = message.payload
                 topic = message.topic.value.replace(self._wire_prefix, self._prefix, 1)
-                self._mailbox.admit(topic, bytes(payload) if isinstance(payload, bytes | bytearray) else b"")
+                data = bytes(payload) if isinstance(payload, bytes | bytearray) else b""
+                if message.retain:
+                    self._mailbox.stand(topic, data)
+                elif data or not topic.endswith("/rules"):  # an empty one takes retained rules back
+                    self._mailbox.admit(topic, data)
                 self._changed.set()
         except aiomqtt.MqttError:
             return  # the end of this task is what "down" means

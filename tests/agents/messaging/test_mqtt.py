@@ -17,9 +17,12 @@ from agents.messaging import (
     BusDownError,
     BusTimeoutError,
     EmbeddedBroker,
+    Envelope,
+    Identity,
     MqttBus,
     encode,
     mqtt,
+    propose,
 )
 from agents.messaging.mqtt import Address, connect, disconnect
 from tests.agents.builders import RUN, an_envelope
@@ -288,3 +291,51 @@ def test_password_is_shown_nowhere() -> None:
     with pytest.raises(BrokerAddressError) as caught:
         Address.parse("mqtt://anna:geheim@bro ker")
     assert "geheim" not in str(caught.value)
+
+
+def rules_of(seq: int, tick: int) -> Envelope:
+    proposal = propose(
+        Identity.of_seed(b"o" * 32),
+        run=RUN,
+        role="car",
+        base="a" * 64,
+        activate_at=tick + 1,
+        seq=seq,
+        signer="far-1",
+        rules="{}",
+    )
+    return an_envelope("far-1", seq=seq, tick=tick, body=proposal)
+
+
+async def test_rules_reach_whoever_joins_later_and_are_gone_when_their_sender_is(broker: EmbeddedBroker) -> None:
+    async with MqttBus(RUN, url=broker.url, session=SESSION, deadline_s=2.0) as sender:
+        sender.subscribe("far-1")
+        for tick in (0, 1):
+            await sender.publish(rules_of(2 * tick, tick))
+            await sender.publish(an_envelope("far-1", seq=2 * tick + 1, tick=tick))
+            await sender.drain(tick, {"far-1": 2})
+        assert sender.standing == (rules_of(2, 1),)
+        async with MqttBus(RUN, url=broker.url, session=SESSION, remotes=("far-1",), deadline_s=2.0) as late:
+            late.subscribe("car-1")
+            async with asyncio.timeout(2):
+                while not late.standing:
+                    await asyncio.sleep(0.01)
+            assert late.standing == (rules_of(2, 1),)
+            assert (await late.drain(0, {})).refused == ()
+    async with MqttBus(RUN, url=broker.url, session=SESSION, remotes=("far-1",), deadline_s=2.0) as later:
+        later.subscribe("car-1")
+        await asyncio.sleep(0.2)
+        assert later.standing == ()
+
+
+async def test_retained_messages_that_are_no_rules_of_this_run_are_refused(
+    broker: EmbeddedBroker, stranger: aiomqtt.Client
+) -> None:
+    await stranger.publish(f"{WIRE}/far-1/claim", encode(an_envelope("far-1")), qos=1, retain=True)
+    await stranger.publish(f"{WIRE}/far-1/rules", b"{}", qos=1, retain=True)
+    async with MqttBus(RUN, url=broker.url, session=SESSION, remotes=("far-1",), deadline_s=2.0) as bus:
+        bus.subscribe("car-1")
+        await asyncio.sleep(0.3)
+        delivery = await bus.drain(0, {})
+        assert bus.standing == ()
+        assert {refused.reason.value for refused in delivery.refused} == {"malformed", "wrong-topic"}
