@@ -9,21 +9,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenarios.commands.arguments import Exit, json_argument, print_json
+from scenarios.commands.rule_files import FORMS, rule_sets
 from scenarios.config import ConfigError
 
 if TYPE_CHECKING:
     from scenarios.commands.arguments import Commands
-    from symbolic import Action, Answers, Joint, JointReport, Report, RuleSet
+    from symbolic import Answers, Joint, JointReport, Report, RuleSet
 
 
 def add(commands: Commands) -> None:
     """Declare the command."""
     verify = commands.add_parser("verify", help="load-time report of a rule set: proofs, counterexamples, idle rules")
-    verify.add_argument("rules", metavar="SCENARIO", help="shipped scenario, scenario file, or rules file (*.rules)")
+    verify.add_argument("rules", metavar="RULES", help=FORMS)
     verify.add_argument("--strict", action="store_true", help="what is not known fails too (exit code 1 instead of 3)")
     verify.add_argument(
         "--cache", type=Path, metavar="FILE", help="answers of earlier reports, kept for what is unchanged"
     )
+    verify.add_argument("--html", type=Path, metavar="FILE", help="write the report as one page too, for an auditor")
     json_argument(verify)
     verify.set_defaults(command=_verify)
 
@@ -32,12 +34,14 @@ def _verify(arguments: argparse.Namespace) -> Exit:
     from scenarios.report.joint import joint_verification
     from scenarios.report.table import print_rich
     from scenarios.report.verification import Verifying, verification
+    from scenarios.report.verification_page import page
     from symbolic import verify, verify_joint
 
     reports: dict[str, Report] = {}
     answers = _answers(arguments.cache)
     with Verifying.open(is_shown=not arguments.json) as progress:
-        for role, (ruleset, safe_stop) in _rule_sets(arguments.rules).items():
+        sets = rule_sets(arguments.rules)
+        for role, (ruleset, safe_stop) in sets.items():
             if not ruleset.rules:
                 raise ConfigError(f"expected rules in `{arguments.rules}`, got none; declare some")
             reports[role] = verify(ruleset, safe_stop=safe_stop, answers=answers, watch=progress.show(role))
@@ -45,6 +49,9 @@ def _verify(arguments: argparse.Namespace) -> Exit:
         together = None if joint is None else verify_joint(*joint, watch=progress.show("joint rules"))
     if arguments.cache is not None:
         write(arguments.cache, answers.to_json())
+    if arguments.html is not None:
+        both = {role: (ruleset, reports[role]) for role, (ruleset, _) in sets.items()}
+        write(arguments.html, page(Path(arguments.rules).name, both, together))
     if arguments.json:
         print_json(
             {"roles": {role: report.record() for role, report in reports.items()}}
@@ -86,7 +93,7 @@ def _joint(name: str) -> tuple[Joint, dict[str, RuleSet[Any, Any]]] | None:
     """The joint rules of a scenario, and its roles."""
     from scenarios.scenario import load
 
-    scenario = None if name.endswith(".rules") else load(name)
+    scenario = None if name.endswith((".rules", ".json")) else load(name)
     if scenario is None or scenario.joint is None:
         return None
     return scenario.joint, {role: one.rules for role, one in sorted(scenario.roles.items())}
@@ -98,19 +105,3 @@ def verdict_of(reports: Sequence[Report | JointReport], *, is_strict: bool) -> E
     if any(report.errors for report in reports) or (is_strict and is_open):
         return Exit.FAILED
     return Exit.INCONCLUSIVE if is_open else Exit.PASS
-
-
-def _rule_sets(name: str) -> dict[str, tuple[RuleSet[Any, Any], Action | None]]:
-    """The rule sets of a scenario by role, each with its safe stop; or that of a rules file."""
-    from scenarios.scenario import load
-    from symbolic import parse
-
-    if name.endswith(".rules"):
-        path = Path(name)
-        try:
-            return {path.stem: (parse(path.read_text(encoding="utf-8"), place=path.name), None)}
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(
-                f"expected a rules file at `{path}`, got {type(error).__name__}; correct the path"
-            ) from error
-    return {role: (one.rules, one.safe_stop) for role, one in sorted(load(name).roles.items())}

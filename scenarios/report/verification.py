@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from symbolic import Report
+from symbolic import Finding, Report
+
+MOST_SHOWN: Final = 200
+"""Findings of one sort that are shown; JSON holds all."""
 
 COLOURS = {"error": "bold red", "warning": "yellow", "unknown": "magenta"}
 
@@ -52,16 +56,37 @@ def _role(role: str, report: Report) -> Iterator[RenderableType]:
     table.add_row("some action is safe in some state", report.consistent.value)
     table.add_row("in every state some action is safe", report.total.value)
     if report.witnesses:
-        table.add_row("one of these is safe in every state", Text("; ".join(map(_values, report.witnesses))))
+        table.add_row("one of these is safe in every state", Text("; ".join(map(values, report.witnesses))))
+    if report.trusts:
+        table.add_row("what others say may allow", Text(trusted(report)))
     table.add_row("looked at", looked_at(report))
     yield table
     if not report.findings:
         yield Text("nothing else found", "green")
         return
     found = Table("level", "finding", "shown by", expand=True)
-    for one in report.findings:
-        found.add_row(Text(one.level.value, COLOURS[one.level.value]), Text(one.text), Text(_values(one.state)))
+    shown, left_out = shortened(report.findings)
+    for one in shown:
+        found.add_row(Text(one.level.value, COLOURS[one.level.value]), Text(one.text), Text(values(one.state)))
     yield found
+    for sort, count in left_out.items():
+        yield Text(f"and {count:,} more of {sort}; --json shows all")
+
+
+def shortened(findings: Sequence[Finding]) -> tuple[list[Finding], dict[str, int]]:
+    """The first findings of each sort, and how many more there are: of 1,000 rules 100,000 pairs may clash."""
+    shown: list[Finding] = []
+    counts: Counter[str] = Counter()
+    for one in findings:
+        counts[one.sort.value] += 1
+        if counts[one.sort.value] <= MOST_SHOWN:
+            shown.append(one)
+    return shown, {sort: count - MOST_SHOWN for sort, count in counts.items() if count > MOST_SHOWN}
+
+
+def trusted(report: Report) -> str:
+    """Whose claims may allow what rules forbid without them."""
+    return "; ".join(f"{one.role}: {', '.join(one.fields)} in {', '.join(one.rules)}" for one in report.trusts)
 
 
 def looked_at(report: Report) -> str:
@@ -73,5 +98,6 @@ def looked_at(report: Report) -> str:
     )
 
 
-def _values(values: tuple[tuple[str, str], ...]) -> str:
-    return ", ".join(f"{name} {text}" for name, text in values)
+def values(pairs: tuple[tuple[str, str], ...]) -> str:
+    """Names with the text of their values."""
+    return ", ".join(f"{name} {text}" for name, text in pairs)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from scenarios.cli import main
 from scenarios.commands.verify import verdict_of
-from symbolic import Answer, Finding, Level, Report, Sort
+from scenarios.report.verification import MOST_SHOWN, shortened
+from symbolic import Answer, Finding, Level, Report, Sort, parse, verify
 
 JUNCTION = """\
 state Car {
@@ -111,3 +115,36 @@ def test_what_is_not_known_is_inconclusive_and_fails_in_strict_mode() -> None:
         findings=(unknown,), num_queries=1, num_kept=0, num_points=0, denials={},
     )  # fmt: skip
     assert (verdict_of([report], is_strict=False), verdict_of([report], is_strict=True)) == (3, 1)
+
+
+def test_the_page_shows_all_and_trusts_no_text(rules_file: Path, tmp_path: Path) -> None:
+    hostile = 'source "<script>alert(1)</script> & more" '
+    rules_file.write_text(STUCK.replace("priority 90 unless", f"priority 90 {hostile}unless"))
+    file = tmp_path / "page.html"
+    assert main(["verify", str(rules_file), "--html", str(file)]) == 1
+    text = file.read_text()
+    assert "<script" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in text
+    assert not re.search(r"https?:|src=|@import|url\(", text)
+    told = json.loads(json.dumps(verify(parse(rules_file.read_text())).record()))
+    for part in (told["ruleset_sha256"], *(html.escape(one["text"]) for one in told["findings"])):
+        assert part in text
+    assert "light red, siren false" in text
+    assert "Permitted when" in text
+
+
+def test_the_page_is_well_formed_and_names_joint_rules(tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    assert main(["verify", "doorway", "--html", str(file)]) == 0
+    text = file.read_text()
+    opened = Counter(re.findall(r"<(\w+)", text))
+    closed = Counter(re.findall(r"</(\w+)", text))
+    assert opened - closed == Counter({"meta": 3, "br": opened["br"]})
+    assert "<h2>joint rules</h2>" in text
+
+
+def test_of_many_findings_of_one_sort_the_first_are_shown() -> None:
+    one = Finding(sort=Sort.CONFLICT, level=Level.WARNING, rules=("R1", "R2"), text="clash")
+    other = Finding(sort=Sort.TITLE, level=Level.WARNING, rules=("R1",), text="title")
+    shown, left_out = shortened([*[one] * (MOST_SHOWN + 3), other])
+    assert (len(shown), shown[-1], left_out) == (MOST_SHOWN + 1, other, {"conflict": 3})
