@@ -14,10 +14,11 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from symbolic.declaration import opposite
 from symbolic.domain import State, domain_of
-from symbolic.expression import Owner
+from symbolic.expression import Expr, Owner, reads
 from symbolic.facts import Facts
-from symbolic.field import FieldSpec, Kind
+from symbolic.field import Code, FieldSpec, Kind
 from symbolic.mending.metric import Cost, Metric
 from symbolic.reading.compiled import Codes
 from symbolic.reading.reference import NO, YES, Walk
@@ -62,14 +63,21 @@ def _share(one: FieldSpec) -> Cost:
 def nearest_state(ruleset: RuleSet[Any, Any], facts: Facts, action: Codes, metric: Metric) -> Nearest:
     """The nearest state in which the action with these codes is safe, whatever field has to change."""
     fields = domain_of(ruleset.state).fields
-    return _Search(ruleset, facts, action, metric).run(tuple((one.low, one.high) for one in fields), fields)
+    return _Search(ruleset, facts, action, metric, _excluded(ruleset)).run(
+        tuple((one.low, one.high) for one in fields), fields
+    )
 
 
 def nearest_value(ruleset: RuleSet[Any, Any], facts: Facts, action: Codes, metric: Metric, one: FieldSpec) -> Nearest:
     """The nearest value of one field with which the action is safe, whatever the facts leave open of the others."""
     spans = [facts.span(other) for other in domain_of(ruleset.state).fields]
     spans[one.index] = one.low, one.high
-    return _Search(ruleset, facts, action, metric).run(tuple(spans), (one,))
+    return _Search(ruleset, facts, action, metric, _excluded(ruleset)).run(tuple(spans), (one,))
+
+
+def _excluded(ruleset: RuleSet[Any, Any]) -> tuple[Expr, ...]:
+    assumed = () if ruleset.assumption is None else (opposite(ruleset.assumption),)
+    return (*(rule.violation for rule in ruleset.rules), *assumed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +88,14 @@ class _Search:
     facts: Facts
     action: Codes
     metric: Metric
+    conditions: tuple[Expr, ...]
+    """None of them may hold: that a rule is broken, and that memory says what cannot be."""
     heap: list[tuple[int, Codes, Box, tuple[int, ...]]] = field(default_factory=list)
-    """Distance of a box, the nearest of its states, the box, and the rules that may be broken in it."""
+    """Distance of a box, the nearest of its states, the box, and the conditions that may hold in it."""
 
     def run(self, whole: Box, movable: Sequence[FieldSpec]) -> Nearest:
         """The nearest state of a box; only movable fields are cut."""
-        self.push(whole, tuple(range(len(self.ruleset.rules))))
+        self.push(whole, tuple(range(len(self.conditions))))
         is_proved = True
         for _ in range(MAX_BOXES):
             if not self.heap:
@@ -113,18 +123,29 @@ class _Search:
         for one, code, (low, high) in zip(domain_of(self.ruleset.state).fields, near, box, strict=True):
             least, most = self.facts.span(one)
             codes.append(self.facts.codes[one.index] if low <= least and most <= high else code)
-        facts = Facts.from_codes(self.facts.schema, tuple(codes), self.facts.age_s)
+        facts = Facts.from_codes(self.facts.schema, self.agreeing(codes, near), self.facts.age_s)
         return Nearest(facts=facts, distance=Fraction(away, self.metric.scale), is_proved=is_proved)
 
+    def agreeing(self, codes: Sequence[Code], near: Codes) -> tuple[Code, ...]:
+        """The same with each optional field open where it is not known, and neighbours who are absent at their lowest.
+
+        No rule reads such fields then, so that what is safe stays safe.
+        """
+        agreed = [*codes]
+        for one in domain_of(self.ruleset.state).fields:
+            if one.known is not None:
+                own = near[one.index] if codes[one.index] is None else codes[one.index]
+                agreed[one.index] = own if codes[one.known.index] == 1 else None
+            if one.present not in (None, one.index) and codes[one.present] == 0:
+                agreed[one.index] = one.low
+        return tuple(agreed)
+
     def open_rules(self, box: Box, rules: tuple[int, ...]) -> tuple[int, ...] | None:
-        """Which of some rules may be broken in a box; None where one is broken throughout."""
-        if all(low == high for low, high in box):
-            broken = self.ruleset.compiled(tuple(low for low, _ in box), self.action)
-            return None if broken else ()
+        """Which of some conditions may hold in a box; None where one holds throughout."""
         walk = Walk(Facts.from_codes(self.facts.schema, box), self.action)
         left = []
         for rule in rules:
-            truth = walk.truth(self.ruleset.rules[rule].violation)
+            truth = walk.truth(self.conditions[rule])
             if truth is YES:
                 return None
             if truth is not NO:
@@ -155,7 +176,7 @@ class _Search:
 
     def widest(self, box: Box, rules: Sequence[int], movable: Sequence[FieldSpec]) -> int | None:
         """The field that is cut next: of those that the open rules read the one that reaches furthest."""
-        read = {one.field.index for rule in rules for one in self.ruleset.rules[rule].reads if one.owner is Owner.STATE}
+        read = {one.field.index for rule in rules for one in reads(self.conditions[rule]) if one.owner is Owner.STATE}
         places = [one.index for one in movable if one.index in read and box[one.index][0] < box[one.index][1]]
         return max(places, key=lambda place: self.reach(place, box[place]), default=None)
 

@@ -9,9 +9,11 @@ from typing import Any
 from hypothesis import given, settings
 
 from symbolic import (
+    UNKNOWN,
     Change,
     Facts,
     Interval,
+    Metric,
     Outcome,
     RuleSet,
     State,
@@ -23,6 +25,8 @@ from symbolic import (
     explanation_text,
     fields,
     fixed,
+    known,
+    once,
 )
 from symbolic.explaining.conflict import conflict
 from symbolic.explaining.nearby import nearest_state, nearest_value, shares
@@ -278,3 +282,30 @@ def test_explanation_as_json_is_canonical_and_names_its_version() -> None:
     assert (record["format"], record["schema_version"]) == ("localist-explanation", 1)
     assert record["nearest"]["changes"] == [["valve", "0", "0.5"], ["hold", "false", "true"]]
     assert [one["margin"] for one in record["verdict"]["violations"]] == [["level < 1.5", "1"], ["valve < 0.5", "0.5"]]
+
+
+class Optional(State):
+    gap_m: float | None = fixed(ge=0, le=50, step=0.5)
+    speed: float = fixed(ge=0, le=40, step=0.5)
+
+
+def test_optional_field_that_would_have_to_be_known_is_given_a_value() -> None:
+    o: Any = fields(Optional)
+    rules = RuleSet(Optional, Operate)
+    rules.add(kind="require", name="sight", expression=(known(o.gap_m) & (o.gap_m >= 12)) | (o.speed < 5) | ~a.hold)
+    unseen = Facts.of(Optional, gap_m=UNKNOWN, speed=30)
+    why = explain(rules, unseen, STAY, states=Metric.of(Optional, gap_m=1, gap_m_known=1, speed=100))
+    assert why.state is not None
+    assert why.state.facts is not None
+    assert dict(why.state.facts.items()) == {"gap_m": 12.0, "gap_m_known": True, "speed": 30.0}
+    assert Facts.from_json(why.state.facts.to_json(), Optional) == why.state.facts
+
+
+def test_what_is_remembered_does_not_contradict_the_present_in_the_state_that_is_found() -> None:
+    rules = RuleSet(Plant, Operate)
+    rules.add(kind="forbid", name="calm", expression=once(s.alarm, within_s=2) & a.hold)
+    now = rules.monitor(max_gap_s=1.0).step(Facts.of(Plant, **{**dict(HERE.items()), "alarm": True}), 0.0)
+    why = explain(rules, now, STAY)
+    assert why.state is not None
+    assert [change.now for change in why.state.changes] == ["true", "true"], "the alarm, and the memory of it"
+    assert why.by_field == (), "neither can change alone"
