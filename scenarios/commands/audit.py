@@ -53,7 +53,7 @@ def _audit(arguments: argparse.Namespace) -> Exit:
 
 
 def _remembered(run: Path) -> list[Finding]:
-    """What agents said to remember and did not; nothing where no role remembers, or the scenario cannot be found."""
+    """What agents said to remember and did not; nothing is looked at where no recorded facts remember anything."""
     from agents.recording.trace import Trace
     from scenarios.remembered import audit_memories, has_memory
 

@@ -18,15 +18,16 @@ from typing import Any, Final, cast
 
 from symbolic.canonical import to_json
 from symbolic.domain import domain_of
-from symbolic.expression import Past, reads
+from symbolic.expression import Past
 from symbolic.facts import Facts
 from symbolic.field import Code
-from symbolic.reading.compiled import compile_conditions
-from symbolic.reading.reference import NO, YES, truth
+from symbolic.reading.compiled import Codes
+from symbolic.remembering.compiled import Sharp, compile_move
 from symbolic.remembering.history import BEGINNING
-from symbolic.remembering.memory import Memory, Operator
+from symbolic.remembering.layers import layers_of
+from symbolic.remembering.memory import Memory
 from symbolic.remembering.terms import MOMENTS_PER_S
-from symbolic.remembering.tracks import Kept, Operands, operands, track_of
+from symbolic.remembering.tracks import Kept, operands, track_of
 
 MOST_MOMENTS: Final = 1 << 53
 """Times beyond this many microseconds are refused: they have no float of their own."""
@@ -36,7 +37,7 @@ class MonitorError(ValueError):
     """A moment that does not follow, facts that do not fit, or a snapshot of other rules; nothing was changed."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Seen:
     """The last moment."""
 
@@ -68,12 +69,16 @@ class Monitor:
             raise MonitorError(f"expected a longest gap above 0 s, got `{max_gap_s}`; give the time of a step")
         self._tracks = [track_of(one.node) for one in memory.operators]
         self._unknown = [operands(one.node, (False, False), (True, True)) for one in memory.operators]
-        self._layers = _layers(memory)
+        self._layers = layers_of(memory)
         self._num_fields = len(domain_of(memory.declared).fields)
+        self._move = compile_move(memory)
+        self._sharp: Sharp | None = None
+        """What is kept, where both tracks keep the same; else `_kept` has it."""
         self._kept: list[tuple[Kept, Kept]] = [(None, None)] * len(memory.operators)
         self._last: Seen | None = None
         if not begins_empty:
             self._kept = self._clouded(self._kept, BEGINNING)
+        self._hold(self._kept)
 
     def step(self, facts: Facts, t_s: float) -> Facts:
         """The facts of the next moment, with what is remembered at it.
@@ -89,6 +94,22 @@ class Monitor:
                 stands still under other facts.
         """
         now, last = _moment(t_s), self._last
+        sharp = self._sharp
+        if (
+            sharp is not None
+            and last is not None
+            and 0 < now - last.time <= self.max_gap
+            and type(facts) is Facts
+            and facts.is_exact
+            and facts.schema is self.memory.declared
+        ):
+            try:
+                exact, sharp = self._move(cast(Codes, facts.codes), now, sharp)
+            except ValueError as error:
+                raise MonitorError(f"{error}; report what is not known as unknown") from None
+            result = Facts.from_codes(self.memory.state, exact, facts.age_s)
+            self._sharp, self._last = sharp, Seen(now, facts.codes, result)
+            return result
         self._demand_fit(facts)
         if last is not None and now <= last.time:
             if now < last.time or facts.codes != last.codes:
@@ -96,15 +117,24 @@ class Monitor:
             if last.result is not None:
                 return last.result.aged(facts.age_s)
             raise MonitorError(f"expected a time after that of the snapshot, got {t_s} s; go on from there")
-        kept = self._kept
+        kept = self._pairs()
         if last is None and not self.begins_empty:
             kept = self._clouded(kept, now)
         elif last is not None and now - last.time > self.max_gap:
             kept = self._clouded(self._clouded(kept, last.time), now)
         codes, kept = self._moved(facts, now, kept)
         result = Facts.from_codes(self.memory.state, codes, facts.age_s)
-        self._kept, self._last = kept, Seen(now, facts.codes, result)
+        self._hold(kept)
+        self._last = Seen(now, facts.codes, result)
         return result
+
+    def _pairs(self) -> list[tuple[Kept, Kept]]:
+        """What the lower and the upper track of each operator keep."""
+        return self._kept if self._sharp is None else [(one, one) for one in self._sharp]
+
+    def _hold(self, kept: list[tuple[Kept, Kept]]) -> None:
+        self._kept = kept
+        self._sharp = tuple([low for low, _ in kept]) if all(low == high for low, high in kept) else None
 
     def _demand_fit(self, facts: Facts) -> None:
         if type(facts) is not Facts or facts.schema is not self.memory.declared:
@@ -149,7 +179,7 @@ class Monitor:
     def ages(self, t_s: float) -> tuple[int, ...]:
         """How long ago each kept time is, in microseconds; -1 where none is: all that its future depends on."""
         now = _moment(t_s)
-        return tuple(-1 if time is None else now - time for pair in self._kept for time in pair)
+        return tuple(-1 if time is None else now - time for pair in self._pairs() for time in pair)
 
     # Snapshots
 
@@ -157,7 +187,7 @@ class Monitor:
         """All that it remembers, as canonical JSON, version 1."""
         operators = {
             one.name: {"kept": list(kept), "node": to_json(one.node)}
-            for one, kept in zip(self.memory.operators, self._kept, strict=True)
+            for one, kept in zip(self.memory.operators, self._pairs(), strict=True)
         }
         last = None if self._last is None else {"codes": self._last.codes, "time": self._last.time}
         record = {
@@ -199,10 +229,13 @@ def migrated(memory: Memory, text: str) -> Monitor:
     monitor._last = Seen(last["time"], _codes(last["codes"]), None)
     blank: list[tuple[Kept, Kept]] = [(None, None)] * len(memory.operators)
     unknown = monitor._clouded(monitor._clouded(blank, BEGINNING), last["time"])
+    kept = unknown.copy()
     for place, one in enumerate(memory.operators):
         entry = record["operators"].get(one.name)
         is_same = entry is not None and entry["node"] == to_json(one.node)
-        monitor._kept[place] = (entry["kept"][0], entry["kept"][1]) if is_same else unknown[place]
+        if is_same:
+            kept[place] = entry["kept"][0], entry["kept"][1]
+    monitor._hold(kept)
     return monitor
 
 
@@ -240,39 +273,3 @@ def _moment(t_s: float) -> int:
     if abs(now) > MOST_MOMENTS:
         raise MonitorError(f"expected a time below {MOST_MOMENTS} microseconds, got `{t_s}` s; count from the start")
     return now
-
-
-class _Layer:
-    """Operators that look at declared fields and at operators of earlier layers only."""
-
-    __slots__ = ("_test", "args", "places", "used")
-
-    def __init__(self, members: Sequence[tuple[int, Operator]]) -> None:
-        self.places = [(place, one.node, len(one.args)) for place, one in members]
-        self.args = [arg for _, one in members for arg in one.args]
-        self.used = sorted({read.field.index for arg in self.args for read in reads(arg)})
-        self._test = compile_conditions(self.args)
-
-    def operands(self, memory: Memory, codes: list[Code]) -> list[tuple[int, Operands]]:
-        """Place of each operator, and what it is given at a moment."""
-        if all(type(codes[index]) is int for index in self.used):
-            sure = maybe = self._test(cast("tuple[int, ...]", codes))
-        else:
-            facts = Facts.from_codes(memory.state, tuple(codes))
-            found = [truth(arg, facts) for arg in self.args]
-            sure, maybe = tuple([one is YES for one in found]), tuple([one is not NO for one in found])
-        given, start = [], 0
-        for place, node, size in self.places:
-            given.append((place, operands(node, sure[start : start + size], maybe[start : start + size])))
-            start += size
-        return given
-
-
-def _layers(memory: Memory) -> list[_Layer]:
-    """Operators by depth: one call of generated code decides the conditions of a layer."""
-    depths: dict[str, int] = {}
-    for one in memory.operators:
-        inner = [depths[read.field.name] for arg in one.args for read in reads(arg) if read.field.name in depths]
-        depths[one.name] = max(inner, default=-1) + 1
-    members = list(enumerate(memory.operators))
-    return [_Layer([one for one in members if depths[one[1].name] == depth]) for depth in sorted({*depths.values()})]

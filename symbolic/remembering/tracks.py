@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from symbolic.expression import Past, Remaining, Tense
+from symbolic.remembering.history import BEGINNING
 from symbolic.remembering.terms import moments
 
 Kept: TypeAlias = "int | None"
@@ -42,16 +43,19 @@ def track_of(node: Past | Remaining) -> Track:
             return lambda kept, now, p, q: (now if q else None, int(p and kept is None))
 
 
+# What is kept is forgotten where it makes no difference any more, so that two tracks meet again after the unknown.
+
+
 def _within(kept: Kept, now: int, window: int) -> tuple[Kept, int]:
-    return kept, int(kept is not None and now - kept <= window)
+    return (None, 0) if kept is None or now - kept > window else (kept, 1)
 
 
 def _beyond(kept: Kept, now: int, window: int) -> tuple[Kept, int]:
-    return kept, int(kept is None or now - kept > window)
+    return (None, 1) if kept is None or now - kept > window else (kept, 0)
 
 
 def _from(kept: int, now: int, window: int) -> tuple[Kept, int]:
-    return kept, int(now - kept >= window)
+    return (BEGINNING, 1) if now - kept >= window else (kept, 0)
 
 
 def _remaining(window: int, step: int) -> Track:

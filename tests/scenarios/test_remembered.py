@@ -10,10 +10,14 @@ import pytest
 from agents.recording.events import DecisionRecord, Observation
 from agents.recording.trace import Trace
 from agents.recording.verdicts import audit_verdicts
+from scenarios.cli import main
 from scenarios.config import RunConfig
-from scenarios.remembered import audit_memories
+from scenarios.corridor.rules import Cart, Move
+from scenarios.remembered import Memories, audit_memories
 from scenarios.replay import replay
 from scenarios.run import run
+from scenarios.scenario import Role
+from symbolic import UNKNOWN, Facts, RuleSet, fields, implies, once
 from tests.scenarios.policies import LAWFUL, RECKLESS
 
 SCENARIO = """
@@ -86,3 +90,41 @@ def test_run_is_safe_in_truth_too(tmp_path: Path) -> None:
     from scenarios.report.summary import summarise
 
     assert summarise(path).violations.executed == 0
+
+
+def patient(*windows: int) -> Role:
+    rules = RuleSet(Cart, Move)
+    s, a = fields(Cart), fields(Move)
+    for window in windows:
+        near = once(s.rival_in <= 2, within_s=window)
+        rules.add(kind="require", name=f"rest_{window}", expression=implies(near, a.step == "wait"))
+    rules.add(kind="forbid", name="taken", expression=(s.free_cells < 1) & (a.step == "go"))
+    return Role(goal="go", rules=rules, safe_stop=Move(step="wait"), begins_empty=True)
+
+
+def cart(rival_in: int) -> Facts:
+    known = {"free_cells": 5, "crossing_in": 5, "is_on_crossing": False, "must_yield": False, "rival_intent": "silent"}
+    return Facts.of(Cart, rival_in=rival_in, **known)
+
+
+def test_other_rules_go_on_with_what_both_remember_and_know_nothing_else() -> None:
+    memories, before, after = Memories(step_s=1.0, start_s=0.0), patient(2), patient(2, 5)
+    assert memories.of_perceived("cart-1", before, cart(1), 0.0).codes[-1] == 1
+    found = memories.of_perceived("cart-1", after, cart(9), 1.0)
+    assert [found.value(one.name) for one in after.rules.memory.operators] == [True, UNKNOWN]
+    found = memories.of_perceived("cart-1", after, cart(9), 3.0 - 1.0)
+    assert memories.of_perceived("cart-1", patient(), cart(9), 3.0) == cart(9)
+    # Rules that remembered nothing meanwhile: what they know begins anew, and not empty.
+    assert memories.of_perceived("cart-1", before, cart(9), 4.0).codes[-1] is None
+
+
+def test_missed_tick_is_a_gap() -> None:
+    memories, role = Memories(step_s=1.0, start_s=0.0), patient(2)
+    assert memories.of_perceived("cart-1", role, cart(9), 0.0).codes[-1] == 0
+    assert memories.of_perceived("cart-1", role, cart(9), 1.0).codes[-1] == 0
+    assert memories.of_perceived("cart-1", role, cart(9), 3.0).codes[-1] is None
+
+
+def test_audit_command_steps_the_monitors_again(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["audit", str(recorded)]) == 0
+    assert capsys.readouterr().out.startswith("intact")
