@@ -332,8 +332,8 @@ def _plain(node: Any, slots: Mapping[str, int]) -> Any:
         text = json.dumps(body, ensure_ascii=False).replace(f'["read", "{name}", "', f'["read", "state", "{slot}')
         own = _plain(json.loads(text), slots)
         parts.append(["implies" if op == "all" else "and", ["read", "state", f"{slot}present"], own])
-    counted = [["choose", part, ["number", "1"], ["number", "0"]] for part in parts]
-    return ["add", *counted] if op == "count" else ["and" if op == "all" else "or", *parts]
+    told = [["choose", part, ["number", "1"], ["number", "0"]] if op == "count" else part for part in parts]
+    return told[0] if len(told) == 1 else [{"all": "and", "any": "or", "count": "add"}[op], *told]
 
 
 def _recalled(node: Any, fields: dict[Key, Field]) -> Any:

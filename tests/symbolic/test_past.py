@@ -22,12 +22,15 @@ from symbolic import (
     RuleSet,
     Sort,
     State,
+    all_of,
+    any_of,
     fields,
     fixed,
     formatted,
     held_for,
     implies,
     load_rules,
+    many,
     migrated,
     once,
     parse,
@@ -332,3 +335,70 @@ def test_totality_over_memory_is_certified_where_it_needs_no_assumption() -> Non
     rules = locked(holds=True)
     with pytest.raises(RefusedError):
         check(totality_certificate(rules, rules.actions), rules.to_json())
+
+
+class Other(State):
+    gap_m: float = fixed(ge=0, le=50, step=0.5)
+
+
+class Alone(State):
+    speed: float | None = fixed(ge=0, le=40, step=0.5)
+    others: tuple[Other, ...] = many(Other, at_most=1)
+
+
+class Pair(State):
+    speed: float | None = fixed(ge=0, le=40, step=0.5)
+    others: tuple[Other, ...] = many(Other, at_most=2)
+
+
+@pytest.mark.parametrize("state", [Alone, Pair])
+def test_whole_quantifiers_are_remembered_and_certified(state: Any) -> None:
+    rules: RuleSet[Any, Drive] = RuleSet(state, Drive)
+
+    @rules.require()
+    def rest(s: Any, a: Drive) -> bool:
+        near = any_of(s.others, lambda o: o.gap_m < 5)
+        return implies(once(near, within_s=2) & held_for(s.speed > 3, 1), a.manoeuvre != "go")
+
+    assert parse(to_text(rules)).sha256 == load_rules(rules.to_json()).sha256 == rules.sha256
+    monitor = rules.monitor(max_gap_s=1, begins_empty=True)
+    seen = [state(speed=5, others=(Other(gap_m=3),)), state(speed=5, others=()), state(speed=None, others=())]
+    for time, one in enumerate(seen):
+        facts = monitor.step(Facts.exact(one), time)
+        text = verdict_certificate(rules, facts, rules.check(facts, GO))
+        assert check(text, rules.to_json()) == "verdict"
+        assert rules.check(facts, GO).is_safe is (time == 0)
+
+
+def test_neighbour_in_a_place_is_not_remembered() -> None:
+    rules = RuleSet(Pair, Drive)
+    with pytest.raises(RuleError):
+        rules.forbid(id="bad")(lambda s, a: all_of(s.others, lambda o: once(o.gap_m < 5)) & (a.manoeuvre == "go"))
+
+
+class Traffic(Car):
+    emergency: bool
+
+
+def test_hold_after_red_stands_beside_the_rules_of_the_design() -> None:
+    rules = RuleSet(Traffic, Drive)
+
+    @rules.permit(priority=95, source="StVO 38")
+    def emergency(s: Traffic, a: Drive) -> bool:
+        return s.emergency
+
+    @rules.forbid(priority=90, source="StVO 37", unless=[emergency])
+    def enter_on_red(s: Traffic, a: Drive) -> bool:
+        "Never enter the junction on red."
+        return (s.light == "red") & (a.manoeuvre == "go")
+
+    @rules.require(source="StVO 4")
+    def hold_after_red(s: Traffic, a: Drive) -> bool:
+        return implies(once(s.light == "red", within_s=2), a.manoeuvre != "go")
+
+    monitor = rules.monitor(max_gap_s=1, begins_empty=True)
+    red = monitor.step(Facts.exact(Traffic(gap_m=9, light="red", emergency=False)), 0)
+    assert [one.name for one in rules.check(red, GO).violations] == ["enter_on_red", "hold_after_red"]
+    green = monitor.step(Facts.exact(Traffic(gap_m=9, light="green", emergency=True)), 1)
+    assert [one.name for one in rules.check(green, GO).violations] == ["hold_after_red"]
+    assert verify(rules, safe_stop=Drive(manoeuvre="stop")).total is Answer.YES
