@@ -28,7 +28,6 @@ from symbolic.expression import (
     Quantifier,
     Read,
     children,
-    reads,
     rebuilt,
 )
 from symbolic.neighbours import Slot
@@ -80,13 +79,7 @@ def _written_out(expr: Quantified, at: Bound) -> Expr:
 
 
 def demand_unrollable(expr: Expr) -> None:
-    """Refuse what has no plain tree, or one of more than `MAX_UNROLLED` nodes."""
-    for read in reads(expr):
-        if read.field.present is not None:
-            raise ExpressionError(
-                f"expected neighbours to be read by quantifiers, got `{read.field.name}`; write `all_of`, `any_of` or "
-                "`count_of`"
-            )
+    """Refuse a tree whose plain tree would have more than `MAX_UNROLLED` nodes, before it is made."""
     if _size(expr) > MAX_UNROLLED:
         raise ExpressionError(
             f"expected at most {MAX_UNROLLED} nodes once quantifiers are written out over all neighbours, got more; "

@@ -29,6 +29,7 @@ from symbolic import (
     batch,
     codes_of,
     count_of,
+    diff,
     domain_of,
     fields,
     fixed,
@@ -358,9 +359,19 @@ def test_a_field_of_a_neighbour_outside_its_quantifier_is_refused() -> None:
 
 
 def test_a_slot_read_directly_is_refused() -> None:
-    plain = unrolled(any_of(s.riders, lambda o: o.yields).expr)  # type: ignore[attr-defined]
-    with pytest.raises(RuleError, match="expected neighbours to be read by quantifiers, got `riders_1_present`"):
-        RuleSet(Crowd, Operate).add(kind="forbid", name="it", expression=plain)
+    plain = to_json(unrolled(any_of(s.riders, lambda o: o.yields).expr))  # type: ignore[attr-defined]
+    with pytest.raises(ExpressionError, match="expected neighbours to be read by `all_of`"):
+        from_json(plain, Crowd, Operate)
+
+
+def test_a_change_of_what_is_said_of_neighbours_is_told() -> None:
+    def rules(least: float) -> RuleSet[Crowd, Operate]:
+        found = RuleSet(Crowd, Operate)
+        found.add(kind="forbid", name="near", expression=any_of(s.riders, lambda o: o.gap < least) & a.hold)
+        return found
+
+    assert diff(rules(0.5), rules(1)).relation == "stricter"
+    assert diff(rules(1), rules(0.5)).relation == "looser"
 
 
 class Crossing(State):
