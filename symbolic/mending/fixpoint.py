@@ -73,9 +73,10 @@ def rounds_lost(
     sums = Sums(sizes, sorted({axis for ways in every for axis in ways.extents}))
     for ways in every:
         ways.first = sums.moved(ways.first)
-    never = sums.of(~is_possible)
-    for ways in every:  # a model that leads to impossible states alone says nothing of where it leads
-        ways.keep(sums.counts(never, ways) < ways.sizes)
+    if not is_possible.all():
+        never = sums.of(~is_possible)
+        for ways in every:  # a model that leads to impossible states alone says nothing of where it leads
+            ways.keep(sums.counts(never, ways) < ways.sizes)
     rounds = numpy.where(_are_left(every, len(is_calm)), numpy.int32(INSIDE), numpy.int32(0))
     rounds[~is_possible] = IMPOSSIBLE
     for number in itertools.count(1):
