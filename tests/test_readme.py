@@ -39,7 +39,7 @@ def test_scenario_file_of_a_user_runs(tmp_path: Path) -> None:
     from tests.scenarios.policies import CONTRITE
 
     path = tmp_path / "pumps.py"
-    path.write_text(blocks("python")[0])
+    path.write_text(next(block for block in blocks("python") if "Scenario(" in block))
     summary = summarise(run(RunConfig(scenario=str(path), seed=7), out=tmp_path / "run", core=CONTRITE))
     assert (summary.progress.arrivals, summary.violations.executed) == (2, 0)
     assert summary.ladder.injected > 0
