@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from agents.deciding import LexiconError
 from agents.deciding.decision import rule_cards
@@ -33,6 +33,9 @@ from agents.recording.trace import Trace
 from scenarios.config import ConfigError, RunConfig
 from scenarios.scenario import Scenario, ScenarioError
 from symbolic import Judgement, ReloadError, RuleSet, RuleStore
+
+MAX_CHARS: Final = 30_000
+"""Canonical JSON that a message can hold in any case, its quotes escaped."""
 
 Source = Callable[[int, Mapping[str, str]], Sequence[Proposal]]
 """Proposals that the operator sends in a tick, given the live version of every role."""
@@ -77,9 +80,13 @@ class Reloads:
         """Those that the settings ask for; `source` replaces the operator that signs with `identity`, see `run`.
 
         Raises:
-            ConfigError: a role that the scenario has not, or a key that nobody here has.
+            ConfigError: a role that the scenario has not, or rules that fit into no message.
         """
         for reload in config.reloads:
+            if len(reload.text) > MAX_CHARS:
+                raise ConfigError(
+                    f"expected rules of at most {MAX_CHARS} characters, got {len(reload.text)}; no message holds more"
+                )
             if reload.role not in scenario.roles:
                 raise ConfigError(
                     f"expected a role among {', '.join(scenario.roles)}, got `{reload.role}`; correct --reload"

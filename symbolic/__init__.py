@@ -42,6 +42,7 @@ from symbolic.reading.margin import Margin
 from symbolic.reading.reference import MAYBE, NO, YES, Truth, numbers, truth, violated
 from symbolic.reading.schema import NoActionError, grammar, json_schema
 from symbolic.reading.sentence import phrase, sentence
+from symbolic.reloading.apart import ApartJudge
 from symbolic.reloading.diff import diff
 from symbolic.reloading.difference import Difference, Relation
 from symbolic.reloading.journal import StoreError
@@ -70,6 +71,7 @@ __all__ = [
     "Answer",
     "Answers",
     "AnswersError",
+    "ApartJudge",
     "Attempt",
     "Batch",
     "BatchError",

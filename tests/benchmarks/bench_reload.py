@@ -19,8 +19,8 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from symbolic import Action, Facts, RuleSet, RuleStore, Verdict
-from symbolic.reloading.judging import Judgement, sha256_of
+from symbolic import Action, ApartJudge, Facts, RuleSet, RuleStore, Verdict
+from symbolic.reloading.judging import Judge, Judgement, judge, sha256_of
 from tests.benchmarks.driving_rules import Driving, Manoeuvre, driving_rules
 
 VERSIONS = 40
@@ -130,7 +130,7 @@ def row(name: str, run: Run, pauses: list[float]) -> str:
 
 
 def measure(sets: list[RuleSet[Driving, Manoeuvre]], checks: int, act: Callable[..., None], name: str) -> None:
-    """A run without swaps, one with, and one while a proposal is proved."""
+    """A run without swaps, one with, and two while a proposal is proved."""
     marks = {rules.sha256: f"v{number}_" for number, rules in enumerate(sets)}
     with RuleStore(sets[0], judge=accepting) as store:
         for rules in sets[1:]:
@@ -142,12 +142,14 @@ def measure(sets: list[RuleSet[Driving, Manoeuvre]], checks: int, act: Callable[
         every, around = run.pauses_ms()
         print(row(f"{name}, with {said}: all", run, every))
         print(row(f"{name}, with {said}: around it", run, around))
-    with RuleStore(sets[0]) as store:
-        proving = Run(store, marks, checks)
-        proposal = store.propose(sets[1].to_json())
-        act(proving, swaps=False)
-        print(row(f"{name}, while proving", proving, proving.pauses_ms()[0]), flush=True)
-        proposal.result()
+    places: tuple[tuple[str, Judge], ...] = (("in a thread", judge), ("in a process", ApartJudge()))
+    for where, judges in places:
+        with RuleStore(sets[0], judge=judges) as store:
+            proving = Run(store, marks, checks)
+            proposal = store.propose(sets[1].to_json())
+            act(proving, swaps=False)
+            print(row(f"{name}, with a proof {where}: all", proving, proving.pauses_ms()[0]), flush=True)
+            proposal.result()
 
 
 def main() -> None:
