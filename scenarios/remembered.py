@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from agents.recording.events import WORLD_OWNER, Observation, Outcome, RulesChan
 from agents.recording.trace import Trace
 from scenarios.config import RunConfig
 from scenarios.scenario import Role, Scenario, load
+from scenarios.world import Truths
 from symbolic import DomainError, Facts, Monitor, MonitorError, RuleSet, migrated
 from symbolic.remembering.memory import REMEMBERING
 
@@ -39,9 +40,14 @@ class Memories:
         """
         return self._stepped(self.perceived, name, role, facts, t_s)
 
-    def of_truth(self, name: str, role: Role, facts: Facts | None, t_s: float) -> Facts | None:
-        """What is true of an agent, with what was; for the assessor alone."""
-        return None if facts is None else self._stepped(self.true, name, role, facts, t_s)
+    def of_truths(self, truths: Truths, roles: Mapping[str, Role], t_s: float) -> Truths:
+        """What is true of some agents, with what was; for the assessor alone."""
+        agents = dict(truths.agents)
+        for name, role in roles.items():
+            facts = agents[name].facts
+            if facts is not None:
+                agents[name] = replace(agents[name], facts=self._stepped(self.true, name, role, facts, t_s))
+        return replace(truths, agents=agents)
 
     def _stepped(self, monitors: dict[str, Monitor], name: str, role: Role, facts: Facts, t_s: float) -> Facts:
         memory = role.rules.memory

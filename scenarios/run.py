@@ -461,11 +461,11 @@ def _move(stage: Stage, decisions: dict[str, Decision], history: list[Truths]) -
         before, after = history[-1], stage.world.truth()
     history.append(after)
     chain = stage.log.chain(WORLD_OWNER)
+    before = stage.memories.of_truths(before, {name: stage.scenario.role_of(name) for name in decisions}, stage.t_sim)
     together = broken_together(stage.scenario, before, decisions)
     for name, decision in decisions.items():
         stage.agents[name].applied(stage.tick)
-        role, truth = stage.scenario.role_of(name), after.agents[name]
-        facts, rules = stage.memories.of_truth(name, role, before.agents[name].facts, stage.t_sim), role.rules
+        rules, facts, truth = stage.scenario.role_of(name).rules, before.agents[name].facts, after.agents[name]
         violated = rules.check(facts, rules.actions[decision.action]).violations if facts is not None else ()
         outcome = Outcome(
             agent=name,

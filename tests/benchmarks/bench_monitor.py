@@ -1,4 +1,7 @@
-"""What remembering costs: `python -m tests.benchmarks.bench_monitor [--moments 20000]`.
+"""What remembering costs: `python -m tests.benchmarks.bench_monitor [--moments 20000] [--equal 0]`.
+
+`--equal N` holds N remembered values of drawn conditions and histories (gaps, unknowns, uneven steps) against the
+specification first.
 
 Nanoseconds of CPU time of one operator at one moment, for a monitor of each operator and of eight conditions, exact and
 with every fifth moment unknown, beside a window of the history kept as a list (the baseline: what `once` costs where it
@@ -30,7 +33,8 @@ from symbolic import (
     since,
 )
 from symbolic.reading.compiled import compile_conditions
-from tests.symbolic.past_sets import Gauge, Turn
+from symbolic.remembering.history import remembered
+from tests.symbolic.past_sets import STEP, Gauge, Turn
 
 STEP_S = 0.1
 WINDOW_S = 5.0
@@ -99,6 +103,55 @@ def looked_back(facts: list[Facts]) -> float:
     return (time.thread_time_ns() - start) / len(facts) / len(PARTS)
 
 
+def drawn(rng: Random, depth: int) -> Any:
+    """A condition with operators nested up to a depth."""
+    if depth == 0:
+        return rng.choice(PARTS)
+    p, q, window = drawn(rng, depth - 1), drawn(rng, depth - 1), rng.choice([None, 0.5, 1, 1.5, 2.5])
+    match rng.randrange(9):
+        case 0:
+            return prev(p)
+        case 1:
+            return rising(p)
+        case 2:
+            return once(p, within_s=window)
+        case 3:
+            return historically(p, within_s=window)
+        case 4:
+            return since(p, q, within_s=window)
+        case 5:
+            return held_for(p, window or 2)
+        case 6:
+            return remaining_s(p, q, within_s=window or 2, step_s=0.5) <= 0.5
+        case 7:
+            return p & ~q
+        case _:
+            return p | q
+
+
+def equal(count: int) -> int:
+    """How many values were held against the specification; a difference is an `AssertionError` with its seed."""
+    total = seed = 0
+    while total < count:
+        rng = Random(seed)
+        rules: RuleSet[Gauge, Turn] = RuleSet(Gauge, Turn)
+        rules.add(kind="forbid", name="r", expression=drawn(rng, 3) & (a.valve == "open"))
+        gap, begins_empty, time_us = rng.randint(1, 4) * STEP, rng.random() < 0.5, 0
+        monitor = rules.monitor(max_gap_s=gap / 1e6, begins_empty=begins_empty)
+        past: list[tuple[int, Facts]] = []
+        for _ in range(12):
+            time_us += rng.randint(1, 5) * STEP // rng.choice([1, 2])
+            ranges = ((0, 4), (0, 1), (0, 2))
+            codes = tuple(None if rng.random() < 0.15 else rng.randint(low, high) for low, high in ranges)
+            past.append((time_us, Facts.from_codes(Gauge, codes)))
+            expected = remembered(rules.memory, past, max_gap=gap, begins_empty=begins_empty)
+            found = monitor.step(past[-1][1], time_us / 1e6)
+            assert found == expected, f"seed {seed}: expected {expected}, got {found}"
+            total += len(rules.memory.operators)
+        seed += 1
+    return total
+
+
 def main(count: int) -> None:
     """Write the table."""
     exact, opened = history(count, unknown=False), history(count, unknown=True)
@@ -123,4 +176,8 @@ def main(count: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--moments", type=int, default=20_000)
-    main(parser.parse_args().moments)
+    parser.add_argument("--equal", type=int, default=0)
+    options = parser.parse_args()
+    if options.equal:
+        sys.stdout.write(f"{equal(options.equal)} values equal to the specification\n")
+    main(options.moments)

@@ -402,3 +402,21 @@ def test_hold_after_red_stands_beside_the_rules_of_the_design() -> None:
     green = monitor.step(Facts.exact(Traffic(gap_m=9, light="green", emergency=True)), 1)
     assert [one.name for one in rules.check(green, GO).violations] == ["hold_after_red"]
     assert verify(rules, safe_stop=Drive(manoeuvre="stop")).total is Answer.YES
+
+
+def test_deadline_that_cannot_be_kept_shows_as_a_trap() -> None:
+    rules: RuleSet[Gauge, Turn] = RuleSet(Gauge, Turn)
+
+    @rules.require(priority=80)
+    def answer(s: Gauge, a: Turn) -> bool:
+        return implies(remaining_s(s.alarm, s.mode == "off", within_s=2, step_s=0.5) <= 0.5, a.valve == "open")
+
+    @rules.forbid(priority=40)
+    def while_fast(s: Gauge, a: Turn) -> bool:
+        return (s.mode == "fast") & (a.valve == "open")
+
+    finding = next(one for one in verify(rules).findings if one.sort is Sort.NOT_TOTAL)
+    state = dict(finding.state)
+    left = next(float(value) for name, value in state.items() if name.startswith("remaining_s"))
+    assert (state["mode"], left <= 0.5) == ("fast", True)
+    assert finding.text.endswith("; a history of 4 moments leads to such a state")
