@@ -102,7 +102,7 @@ class Scenario:
             raise ScenarioError(f"expected at least one role in `{self.name}`, got none; say who acts")
         if self.joint is not None:
             for role, peer in product(self.roles.values(), repeat=2):
-                self.joint.table(role.rules, [peer.rules])  # rules that do not fit together are refused here
+                self.joint.circle(role.rules, [peer.rules])  # rules that do not fit together are refused here
 
     def demand_words(self, agents: Sequence[str]) -> None:
         """Refuse joint rules that no prompt could show an agent among all the others.
@@ -114,7 +114,7 @@ class Scenario:
             return
         for agent in agents:
             others = [self.role_of(other).rules for other in agents if other != agent]
-            lexicon(self.joint.table(self.role_of(agent).rules, others).rules)
+            lexicon(self.joint.circle(self.role_of(agent).rules, others).rules)
 
     def role_of(self, agent: str) -> Role:
         """The role of an agent, by the part of its name before the last `-`.

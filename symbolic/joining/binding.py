@@ -65,7 +65,7 @@ class _Seat:
 
 
 @dataclass(frozen=True, slots=True)
-class _Table:
+class Circle:
     """A rule set for one agent among peers of certain roles."""
 
     rules: Rules
@@ -81,7 +81,7 @@ class Joint:
     def __init__(self, *sets: Any) -> None:
         """Put sets of joint rules (`JointRules`) together."""
         self.sets: Joints = sets
-        self._tables: dict[tuple[tuple[int, ...], tuple[int, ...]], _Table] = {}
+        self._circles: dict[tuple[tuple[int, ...], tuple[int, ...]], Circle] = {}
         self._near: dict[tuple[int, int], tuple[type[State], Any, Expr]] = {}
         self._kept: list[Rules] = []  # INVARIANT: keeps alive what the keys above name by id
 
@@ -106,26 +106,29 @@ class Joint:
         ordered = [*before, *after]
         if not ordered:
             return Bound(rules=own, facts=facts, peers=())
-        table = self.table(own, [one.rules for one in before], [one.rules for one in after])
-        codes = [_code(ordered[seat.part.agent - 1], seat) for seat in table.seats]
+        circle = self.circle(own, [one.rules for one in before], [one.rules for one in after])
+        names = tuple(one.name for one in ordered)
+        if facts.schema is not own.state:  # foreign facts are refused by the check, not read as others
+            return Bound(rules=circle.rules, facts=facts, peers=names)
+        codes = [_code(ordered[seat.part.agent - 1], seat) for seat in circle.seats]
         known = [one.facts.age_s for one in ordered if one.facts is not None]
         return Bound(
-            rules=table.rules,
-            facts=Facts.from_codes(table.rules.state, (*facts.codes, *codes), max([facts.age_s, *known])),
-            peers=tuple(one.name for one in ordered),
+            rules=circle.rules,
+            facts=Facts.from_codes(circle.rules.state, (*facts.codes, *codes), max([facts.age_s, *known])),
+            peers=names,
         )
 
-    def table(self, own: Rules, peers: Sequence[Rules], pending: Sequence[Rules] = ()) -> _Table:
+    def circle(self, own: Rules, peers: Sequence[Rules], pending: Sequence[Rules] = ()) -> Circle:
         """The rule set of one agent among peers of these roles, made once; see `bind`."""
         key = tuple(map(id, (own, *peers))), tuple(map(id, pending))
-        if key not in self._tables:
+        if key not in self._circles:
             self._kept += (own, *peers, *pending)
-            self._tables[key] = _table(self.sets, (own, *peers, *pending), len(peers))
-        return self._tables[key]
+            self._circles[key] = _circle(self.sets, (own, *peers, *pending), len(peers))
+        return self._circles[key]
 
     def _is_watched(self, own: Rules, peer: Rules) -> bool:
         """Whether some rule binds an agent beside a peer of that role before the peer commits."""
-        return len(self.table(own, [], [peer]).rules.rules) > len(own.rules)
+        return len(self.circle(own, [], [peer]).rules.rules) > len(own.rules)
 
     def broken(self, one: Commitment, others: Sequence[Commitment]) -> tuple[str, ...]:
         """The joint rules that an agent has broken with others, all having acted: as `rule with peer`, or `rule`.
@@ -135,7 +138,7 @@ class Joint:
         if one.facts is None or one.action is None or not others:
             return ()
         bound = self.bind(one.rules, one.facts, others)
-        placed = self.table(one.rules, [peer.rules for peer in _sorted(others)]).placed
+        placed = self.circle(one.rules, [peer.rules for peer in _sorted(others)]).placed
         broken = [placed[found.name] for found in bound.rules.check(bound.facts, one.action).violations]
         own = {rule.name for rule in one.rules.rules}
         joint = [rule for rule in broken if rule.rule.name not in own]
@@ -202,7 +205,7 @@ def _sorted(peers: Sequence[Commitment]) -> list[Commitment]:
     return sorted(peers, key=lambda one: (one.rules.state.__name__, one.rules.action.__name__))
 
 
-def _table(sets: Joints, roles: Sequence[Rules], num_before: int) -> _Table:
+def _circle(sets: Joints, roles: Sequence[Rules], num_before: int) -> Circle:
     """The rules of the first agent, and its joint rules with all others, over its own fields and theirs."""
     own, numbers = roles[0], range(1, len(roles))
     wanted = [part for part in _wanted(sets, roles, num_before) if part.agent]
@@ -227,7 +230,7 @@ def _table(sets: Joints, roles: Sequence[Rules], num_before: int) -> _Table:
             source=placed.rule.source,
             is_critical=placed.rule.is_critical,
         )
-    return _Table(bound, tuple(_Seat(part, source(roles, part).index) for part in wanted), named)
+    return Circle(bound, tuple(_Seat(part, source(roles, part).index) for part in wanted), named)
 
 
 def _placed(sets: Joints, roles: Sequence[Rules], num_before: int, place: Place) -> Iterable[Placed]:

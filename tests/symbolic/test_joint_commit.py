@@ -184,11 +184,22 @@ def test_bind_facts_of_another_type_are_unknown_state() -> None:
     assert bound.rules.check(bound.facts, Drive(go="board")).outcome is Outcome.UNSAFE
 
 
+def test_bind_own_facts_of_another_type_are_undecided_and_never_safe() -> None:
+    class Twin(State):
+        floor: int = whole(ge=0, le=9)
+        has_load: bool
+
+    lift, robot, joint = two_roles()
+    peer = Commitment(name="b", rules=lift, facts=Facts.exact(Lift(floor=1)), action=Ride(do="halt"))
+    bound = joint.bind(robot, Facts.exact(Twin(floor=1, has_load=True)), [peer])
+    assert bound.rules.check(bound.facts, Drive(go="wait")).outcome is Outcome.UNDECIDED
+
+
 def test_symmetric_claim_that_is_false_is_refused_with_the_pair() -> None:
     rules = JointRules(Walker, Pace)
     rules.forbid(id="behind", is_symmetric=True)(lambda i, a, j, b: (i.place < j.place) & (a.to == "go"))
     with pytest.raises(RuleError, match=r"rule `behind`: expected the same both ways round.*peer_place [12]"):
-        Joint(rules).table(RuleSet(Walker, Pace), [RuleSet(Walker, Pace)])
+        Joint(rules).circle(RuleSet(Walker, Pace), [RuleSet(Walker, Pace)])
 
 
 def test_symmetric_rule_is_checked_once_and_others_both_ways() -> None:
@@ -200,7 +211,7 @@ def test_symmetric_rule_is_checked_once_and_others_both_ways() -> None:
     # Not alike as trees, so the solver must show it: i - j >= 1 or <= -1 is the same both ways round.
     apart = rules.require(id="apart", is_symmetric=True)
     apart(lambda i, a, j, b: (i.place - j.place >= 1) | (j.place >= 1 + i.place) | (a.to == b.to))
-    names = {rule.name for rule in Joint(rules).table(own, [own]).rules.rules}
+    names = {rule.name for rule in Joint(rules).circle(own, [own]).rules.rules}
     both_ways = {"same_with_peer_1", "same_of_peer_1"}
     assert names == {"both_with_peer_1", "apart_with_peer_1", "taken_with_peer_1"} | both_ways
 
