@@ -95,10 +95,14 @@ class Facts:
             return field.low, field.high
         return (code, code) if isinstance(code, int) else code
 
+    def is_absent(self, field: FieldSpec) -> bool:
+        """Whether it is a field of a neighbour who is not there."""
+        return field.present not in (None, field.index) and self.codes[field.present] == 0
+
     def show(self, field: FieldSpec) -> str:
         """Text of what is known of a field: `12.5`, `3 to 4`, `red`, `unknown`, `absent`."""
         code = self.codes[field.index]
-        if field.present not in (None, field.index) and self.codes[field.present] == 0:
+        if self.is_absent(field):
             return ABSENT
         if code is None:
             return "unknown"

@@ -141,14 +141,17 @@ def _encodable(text: str) -> str:
 
 
 def observed(words: Lexicon, facts: Facts) -> str:
-    """Text of the observation block: every field and what is known of it."""
-    return " ".join(fact_text(words, facts, spec.name) for spec in domain_of(facts.schema).fields)
+    """Text of the observation block: every field and what is known of it, of neighbours only where they are there."""
+    some = [spec for spec in domain_of(facts.schema).fields if not facts.is_absent(spec)]
+    return " ".join(fact_text(words, facts, spec.name) for spec in some)
 
 
 def fact_text(words: Lexicon, facts: Facts, name: str) -> str:
-    """One field's slot and what is known of it: a value, `LOW to HIGH`, or `unknown`."""
+    """One field's slot and what is known of it: a value, `LOW to HIGH`, `unknown`, or `absent` with its neighbour."""
     spec = domain_of(facts.schema).field(name)
     slot, code = words.fields[name], facts.codes[spec.index]
+    if facts.is_absent(spec):
+        return f"{slot} absent"
     if code is None:
         return f"{slot} unknown"
     if isinstance(code, int):

@@ -34,7 +34,10 @@ if TYPE_CHECKING:
     from symbolic.rules import Rule
 
 Namer = Callable[[Read, int | None], str]
-"""The word for a field (None; of a flag that says whether another is known, for that) or for one value (its code)."""
+"""The word for a field (None) or for one value of it (its code)."""
+
+IS_KNOWN: Final = " is known"
+"""Ends the word for a flag that says whether another field is known, where it has none of its own."""
 
 _LOOSE, _OR, _AND, _NOT, _ATOM = range(5)
 """How tightly the parts of a phrase bind."""
@@ -70,7 +73,8 @@ def _declared(whole: Expr) -> Namer:
         if code is not None:
             return read.field.words[code]
         owner = read.of or (read.owner.value if len(owners[_own(read)]) > 1 else "")
-        return f"{owner}.{_own(read)}" if owner else _own(read)
+        text = f"{owner}.{_own(read)}" if owner else _own(read)
+        return text + IS_KNOWN if read.field.known_of else text
 
     return name
 
@@ -83,7 +87,7 @@ def phrase(expr: Expr, words: Mapping[str, str]) -> str:
     """
 
     def name(read: Read, code: int | None) -> str:
-        key = _own(read) if code is None else f"{read.field.name}={read.field.words[code]}"
+        key = read.field.name if code is None else f"{read.field.name}={read.field.words[code]}"
         found = words.get(f"action.{key}") if read.owner is Owner.ACTION else None
         if found is None:
             found = words.get(key)
@@ -106,7 +110,7 @@ def _truth(expr: Expr, name: Namer, binding: int) -> str:
         case Constant():
             return "always" if expr.value else "never"
         case Read():
-            return f"{name(expr, None)} is known" if expr.field.known_of else name(expr, None)
+            return name(expr, None)
         case Member():
             return _member(expr, name, binding)
         case Same():
@@ -139,7 +143,8 @@ def _not(arg: Expr, name: Namer, binding: int) -> str:
         case Same():
             return f"{name(arg.left, None)} is not {name(arg.right, None)}"
         case Read():
-            return f"{name(arg, None)} is not known" if arg.field.known_of else f"not {name(arg, None)}"
+            text = name(arg, None)
+            return f"{text.removesuffix(IS_KNOWN)} is not known" if text.endswith(IS_KNOWN) else f"not {text}"
         case _:
             return f"not ( {_truth(arg, name, _LOOSE)} )"
 

@@ -6,8 +6,9 @@ import pytest
 from pydantic import create_model
 
 from agents.deciding import LexiconError, lexicon, render
+from agents.deciding.prompting import observed
 from localist_core.prompting.slots import SLOTS
-from symbolic import UNKNOWN, Action, Facts, Interval, RuleError, RuleSet, State, fields, whole
+from symbolic import UNKNOWN, Action, Facts, Interval, RuleError, RuleSet, State, any_of, fields, known, many, whole
 from tests.agents.deciding.junction import RULES, seen
 
 
@@ -38,6 +39,32 @@ def test_slots_follow_the_declaration() -> None:
     assert found.schema == (
         "schema A1 stop A2 slow A3 go F1 gap_m F2 rival_m F3 light F4 is_wet F5 is_blocked V1 red V2 green"
     )
+
+
+class Near(State):
+    gap_m: int | None = whole(ge=0, le=9)
+
+
+class Crossing(State):
+    others: tuple[Near, ...] = many(Near, at_most=2)
+
+
+def test_prompt_says_nothing_of_neighbours_who_are_not_there() -> None:
+    class Deed(Action):
+        go: bool
+
+    s: Any = fields(Crossing)
+    a: Any = fields(Deed)
+    rules: RuleSet[State, Action] = RuleSet(Crossing, Deed)
+    rules.add(kind="forbid", name="near", expression=any_of(s.others, lambda o: known(o.gap_m) & (o.gap_m < 3)) & a.go)
+    found = lexicon(rules)
+    slots = found.fields
+    seen = observed(found, Facts.exact(Crossing(others=(Near(gap_m=2),))))
+    assert seen.split() == [
+        slots["others_1_present"], "yes", slots["others_1_gap_m"], "2", slots["others_1_gap_m_known"], "yes",
+        slots["others_2_present"], "no",
+    ]  # fmt: skip
+    assert found.line_texts[0][0].conditions[1] == slots["others_1_gap_m_known"]
 
 
 def test_rule_set_that_fills_every_slot_has_a_lexicon() -> None:
