@@ -133,7 +133,7 @@ async def blocking(facts: Facts, feedback: object) -> Operate:
 def test_proposer_that_blocks_the_loop_is_late_and_its_answer_dropped() -> None:
     on = Guard(plant_rules(), LADDER, 0.2)
     done = asyncio.run(on.act(HERE, blocking))
-    assert done.is_compliant
+    assert (done.is_compliant, done.attempts) == (True, ())
     assert kinds(done) == [FaultKind.PROPOSER_LATE, FaultKind.DEADLINE_PASSED]
 
 
@@ -316,6 +316,13 @@ def test_fault_of_the_rules_themselves_is_no_approval(part: str) -> None:
         done = on.check(shape, FAST.model_dump_json(), SLOW)
         assert (done.action in (SLOW, STOP), done.rung is Rung.PROPOSED) == (True, False)
     assert FaultKind.CHECK_FAILED in kinds(done) or done.rung is Rung.ASKED
+
+
+def test_nearest_action_that_does_not_comply_is_not_executed() -> None:
+    lying = type("Lying", (RuleSet,), {"nearest": lambda self, *_: FAST})
+    rules = lying.from_json(plant_rules().to_json(), Plant, Operate)
+    done = Guard(rules, LADDER, 5.0).check(HERE, FAST)
+    assert (done.action, done.rung) == (STOP, Rung.SAFE_STOP)
 
 
 def stricter() -> RuleSet[Plant, Operate]:
