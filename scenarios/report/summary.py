@@ -23,6 +23,7 @@ from agents.recording.events import (
     FaultKind,
     MessageSent,
     Outcome,
+    RulesChanged,
     Rung,
     VerdictRecord,
 )
@@ -133,6 +134,18 @@ class Rechecks(Frozen):
     """Verdicts that Z3 neither confirmed nor contradicted; None where no side file tells."""
 
 
+class RuleChange(Frozen):
+    """Other rules of a role in the middle of the run."""
+
+    tick: int
+    """First tick that they decide."""
+    role: str
+    previous_sha256: str
+    ruleset_sha256: str
+    relation: str
+    """How they stand to the rules before, in what they allow."""
+
+
 class Speed(Frozen):
     """Wall times: no part of the trace, from `run.json` beside it."""
 
@@ -178,6 +191,8 @@ class Summary(Frozen):
     after_injection: Locality
     knock_out: KnockOut
     rechecks: Rechecks
+    rule_changes: tuple[RuleChange, ...] = ()
+    """Proposals that were refused stand among the faults, as `rules-refused`."""
     faults: dict[str, int]
     speed: Speed | None
     core: CoreOfRun
@@ -225,10 +240,26 @@ def summarise(run: Path) -> Summary:
             mismatches=sum(fault.count for fault in faults if fault.fault is FaultKind.CHECK_MISMATCH),
             inconclusive=side.inconclusive if side else None,
         ),
+        rule_changes=rule_changes_of(trace),
         faults=dict(sorted(Counter(fault.fault.value for fault in faults).items())),
         speed=speed_of(side, len(decisions)) if side else None,
         core=CoreOfRun(**header.core.model_dump()),
         trace=str(run / TRACE if run.is_dir() else run),
+    )
+
+
+def rule_changes_of(trace: Trace) -> tuple[RuleChange, ...]:
+    """The changes of rules in order."""
+    made = [(record.tick, record.event) for record in trace.records if isinstance(record.event, RulesChanged)]
+    return tuple(
+        RuleChange(
+            tick=tick,
+            role=change.role,
+            previous_sha256=change.previous_sha256,
+            ruleset_sha256=change.ruleset_sha256,
+            relation=change.relation,
+        )
+        for tick, change in made
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rich.console import Console, RenderableType
 from rich.table import Table
 
-from scenarios.report.summary import Locality, Summary
+from scenarios.report.summary import Locality, RuleChange, Summary
 
 Row = tuple[str, str]
 
@@ -40,7 +40,7 @@ def sections(summary: Summary) -> Iterator[tuple[str, list[Row]]]:
     """The rows by section, as text."""
     yield "safety", _safety(summary)
     yield "progress", _progress(summary)
-    yield "rules", _rules(summary)
+    yield "rules", [*_rules(summary), *map(_rule_change, summary.rule_changes)]
     yield "ladder", _ladder(summary)
     yield "locality", _locality(summary)
     yield "second check", _rechecks(summary)
@@ -131,6 +131,11 @@ def _fidelity(found: Locality) -> str:
         f"steered {number(found.steered_fidelity)}",
     )
     return ", ".join(parts)
+
+
+def _rule_change(change: RuleChange) -> Row:
+    names = f"{change.previous_sha256[:8]} -> {change.ruleset_sha256[:8]}"
+    return f"changed in tick {change.tick}", f"{change.role}: {names}, {change.relation}"
 
 
 def _rechecks(summary: Summary) -> list[Row]:

@@ -18,6 +18,7 @@ from scenarios.config import BusConfig, ConfigError, Part, Reload, RunConfig
 from scenarios.corridor.rules import rules
 from scenarios.reloading import identity_of, signing
 from scenarios.replay import replay
+from scenarios.report.summary import summarise
 from scenarios.run import run
 from symbolic import RuleSet, parse, to_text
 from tests.scenarios.policies import CONTRITE
@@ -170,3 +171,12 @@ def test_a_key_is_made_once_and_its_trust_line_printed(tmp_path: Path, capsys: p
     assert main(["rules", "key", str(path)]) == 0
     assert capsys.readouterr().out == f"operator {Identity.load(path).public}\n"
     assert main(["rules", "key", str(path)]) == 2
+
+
+def test_the_table_of_a_run_tells_its_changes_of_rules(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = run(corridor((4, STRICTER), (6, GAP)), out=tmp_path / "run", core=CONTRITE)
+    summary = summarise(path)
+    assert [(one.tick, one.role, one.relation) for one in summary.rule_changes] == [(4, "cart", "stricter")]
+    assert summary.faults == {"rules-refused": 1}
+    main(["report", str(path)])
+    assert f"cart: {rules.sha256[:8]} -> {STRICTER.sha256[:8]}" in capsys.readouterr().out
