@@ -23,9 +23,10 @@ def titles(prover: Prover) -> Iterator[Finding]:
         numbers = {shortest(abs(node.value)) for node in walk(rule.shown) if isinstance(node, Number)}
         past = [node for node in walk(rule.shown) if isinstance(node, Past | Remaining)]
         numbers |= {shortest(node.window_s) for node in past if node.window_s is not None}
-        said = re.findall(r"(?<![\w.])\d+(?:\.\d+)?", rule.title)
+        title = "" if rule.title == rule.name.replace("_", " ") else rule.title  # made of the name: nobody wrote it
+        said = re.findall(r"(?<![\w.])\d+(?:\.\d+)?", title)
         alien = [text for text in said if shortest(float(text)) not in numbers]
-        alien += [word for word in re.findall(r"\w+", f"{rule.title} {rule.source}") if word in names - read]
+        alien += [word for word in re.findall(r"\w+", f"{title} {rule.source}") if word in names - read]
         if alien:
             text = f"the title or source of {rule.anchor} speaks of `{alien[0]}`, its condition does not"
             yield prover.finding(Sort.TITLE, Level.WARNING, (place,), text)
