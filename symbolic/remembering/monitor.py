@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -94,39 +95,63 @@ class Monitor:
                 stands still under other facts.
         """
         now, last = _moment(t_s), self._last
-        sharp = self._sharp
-        if (
-            sharp is not None
-            and last is not None
-            and 0 < now - last.time <= self.max_gap
+        if last is not None and now <= last.time:
+            self._demand_fit(facts)
+            return self._again(facts, now, last)
+        codes: tuple[Code, ...]
+        if self._is_sharp(facts, now):
+            codes = self._moved_sharp(facts, now)
+        else:
+            self._demand_fit(facts)
+            codes = self._moved_open(facts, now)
+        result = Facts.from_codes(self.memory.state, codes, facts.age_s)
+        self._last = Seen(now, facts.codes, result)
+        return result
+
+    def copied(self) -> Monitor:
+        """One that remembers the same and goes its own way."""
+        return copy(self)  # INVARIANT: a step replaces what is kept, it changes none of it in place
+
+    def _again(self, facts: Facts, now: int, last: Seen) -> Facts:
+        """What was given for the last moment, if this is it."""
+        if now < last.time or facts.codes != last.codes:
+            times = f"{last.time / MOMENTS_PER_S} s, got {now / MOMENTS_PER_S} s"
+            raise MonitorError(f"expected a time after {times}; time must go on")
+        if last.result is None:
+            raise MonitorError("expected a time after that of the snapshot, got the same; go on from there")
+        return last.result.aged(facts.age_s)
+
+    # Where nothing is unknown: one time is kept for each operator
+
+    def _is_sharp(self, facts: Facts, now: int) -> bool:
+        return (
+            self._sharp is not None
+            and self._last is not None
+            and now - self._last.time <= self.max_gap
             and type(facts) is Facts
             and facts.is_exact
             and facts.schema is self.memory.declared
-        ):
-            try:
-                exact, sharp = self._move(cast(Codes, facts.codes), now, sharp)
-            except ValueError as error:
-                raise MonitorError(f"{error}; report what is not known as unknown") from None
-            result = Facts.from_codes(self.memory.state, exact, facts.age_s)
-            self._sharp, self._last = sharp, Seen(now, facts.codes, result)
-            return result
-        self._demand_fit(facts)
-        if last is not None and now <= last.time:
-            if now < last.time or facts.codes != last.codes:
-                raise MonitorError(f"expected a time after {last.time / MOMENTS_PER_S} s, got {t_s} s; time must go on")
-            if last.result is not None:
-                return last.result.aged(facts.age_s)
-            raise MonitorError(f"expected a time after that of the snapshot, got {t_s} s; go on from there")
-        kept = self._pairs()
+        )
+
+    def _moved_sharp(self, facts: Facts, now: int) -> Codes:
+        assert self._sharp is not None, "asked before"
+        try:
+            codes, self._sharp = self._move(cast(Codes, facts.codes), now, self._sharp)
+        except ValueError as error:
+            raise MonitorError(f"{error}; report what is not known as unknown") from None
+        return codes
+
+    # Where something is: two times, for what is certain and for what may be
+
+    def _moved_open(self, facts: Facts, now: int) -> tuple[Code, ...]:
+        kept, last = self._pairs(), self._last
         if last is None and not self.begins_empty:
             kept = self._clouded(kept, now)
         elif last is not None and now - last.time > self.max_gap:
             kept = self._clouded(self._clouded(kept, last.time), now)
         codes, kept = self._moved(facts, now, kept)
-        result = Facts.from_codes(self.memory.state, codes, facts.age_s)
         self._hold(kept)
-        self._last = Seen(now, facts.codes, result)
-        return result
+        return codes
 
     def _pairs(self) -> list[tuple[Kept, Kept]]:
         """What the lower and the upper track of each operator keep."""
@@ -184,7 +209,12 @@ class Monitor:
     # Snapshots
 
     def snapshot(self) -> str:
-        """All that it remembers, as canonical JSON, version 1."""
+        """All that it remembers, as canonical JSON, version 1.
+
+        `begins_empty`, `max_gap` in microseconds, `last` (time and codes of the declared fields; null before the
+        first moment) and `operators`: by name the canonical JSON of the `node` and the two times `kept`, for what is
+        certain and for what may be (null: none).
+        """
         operators = {
             one.name: {"kept": list(kept), "node": to_json(one.node)}
             for one, kept in zip(self.memory.operators, self._pairs(), strict=True)

@@ -46,13 +46,13 @@ def history_to(ruleset: RuleSet[Any, Any], is_goal: Callable[[Codes], bool]) -> 
     memory = ruleset.memory
     step_s, states = float(Fraction(_step(memory), MOMENTS_PER_S)), _states(memory)
     start = Monitor(memory, max_gap_s=step_s, begins_empty=True)
-    layer: list[tuple[str, list[Codes]]] = [(start.snapshot(), [])]
+    layer: list[tuple[Monitor, list[Codes]]] = [(start, [])]
     known: set[Codes] = set()
     for number in range(MOST_MOMENTS):
         following = []
-        for text, past in layer:
+        for reached, past in layer:
             for state in states:
-                monitor = Monitor.restored(memory, text)
+                monitor = reached.copied()
                 facts = monitor.step(Facts.from_codes(memory.declared, state), number * step_s)
                 codes: Codes = facts.codes  # type: ignore[assignment] # exact states in a history that began empty
                 if is_goal(codes):
@@ -60,7 +60,7 @@ def history_to(ruleset: RuleSet[Any, Any], is_goal: Callable[[Codes], bool]) -> 
                 key = monitor.ages(number * step_s)
                 if key not in known and len(known) < MOST_MEMORIES:
                     known.add(key)
-                    following.append((monitor.snapshot(), [*past, codes]))
+                    following.append((monitor, [*past, codes]))
         layer = following
     return None
 
@@ -74,13 +74,13 @@ def _step(memory: Memory) -> int:
 
 def _states(memory: Memory) -> Sequence[Codes]:
     """States of the declared type that differ in what operators look at."""
+    blank = Monitor(memory, max_gap_s=1, begins_empty=True)
     rng, fields, found = Random(0), domain_of(memory.declared).fields, dict[tuple[object, ...], Codes]()
     for _ in range(DRAWN):
         codes = tuple(
             rng.choice((one.low, one.high)) if rng.random() < 0.5 else rng.randint(one.low, one.high) for one in fields
         )
-        monitor = Monitor(memory, max_gap_s=1, begins_empty=True)
-        seen = monitor.step(Facts.from_codes(memory.declared, codes), 0).codes[len(fields) :]
+        seen = blank.copied().step(Facts.from_codes(memory.declared, codes), 0).codes[len(fields) :]
         ends = tuple(code in (one.low, one.high) for one, code in zip(fields, codes, strict=True))
         if len(found) < MOST_STATES:
             found.setdefault((*seen, *ends), codes)
