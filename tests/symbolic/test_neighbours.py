@@ -230,6 +230,17 @@ def test_perhaps_one_more_neighbour_never_allows_more(
         assert rules.check(facts, action).is_safe or not rules.check(more, action).is_safe
 
 
+def test_whether_one_more_is_there_is_not_known() -> None:
+    rules = RuleSet(Crowd, Operate)
+    rules.add(kind="require", name="company", expression=count_of(s.riders, lambda o: True) >= 1)  # type: ignore[arg-type]
+    rider = Rider(gap=None, mode="off", yields=True)
+    at = {"nobody": [], "perhaps one": [UNKNOWN], "one": [rider], "one and perhaps one": [rider, UNKNOWN]}
+    found = {
+        name: rules.check(Facts.of(Crowd, **{**PLAIN, "riders": some}), ACTIONS[0]).is_safe for name, some in at.items()
+    }  # type: ignore[arg-type]
+    assert found == {"nobody": False, "perhaps one": False, "one": True, "one and perhaps one": True}
+
+
 # Facts
 
 

@@ -100,6 +100,8 @@ def test_a_range_is_a_range_where_floats_divide_exactly_and_a_list_elsewhere() -
     schema: Any = json_schema(driving(loud=a.horn), Facts.of(Road, gap_m=UNKNOWN))
     assert schema["properties"]["lane"] == {"type": "integer", "minimum": -1, "maximum": 1}
     assert schema["properties"]["horn"] == {"const": False}
+    gap: Any = json_schema(driving(middle=a.lane == 0), Facts.of(Road, gap_m=UNKNOWN))
+    assert gap["properties"]["lane"] == {"enum": [-1, 1]}
     assert len(schema["properties"]["accel"]["enum"]) == 71
 
     class Coast(Action):
