@@ -95,7 +95,9 @@ class _Search:
 
     def run(self, whole: Box, movable: Sequence[FieldSpec]) -> Nearest:
         """The nearest state of a box; only movable fields are cut."""
-        self.push(whole, tuple(range(len(self.conditions))))
+        broken = self.ruleset.compiled(self.nearest(whole), self.action)
+        # What is broken here most often is so in the boxes around, which are left out the sooner for it.
+        self.push(whole, tuple(dict.fromkeys((*broken, *range(len(self.conditions))))))
         is_proved = True
         for _ in range(MAX_BOXES):
             if not self.heap:
@@ -114,7 +116,7 @@ class _Search:
         return Nearest(facts=None, distance=Fraction(), is_proved=False)
 
     def push(self, box: Box, rules: tuple[int, ...]) -> None:
-        near = tuple(self.near(one, span) for one, span in zip(domain_of(self.ruleset.state).fields, box, strict=True))
+        near = self.nearest(box)
         heapq.heappush(self.heap, (self.away(near), near, box, rules))
 
     def found(self, away: int, near: Codes, box: Box, *, is_proved: bool) -> Nearest:
@@ -152,6 +154,10 @@ class _Search:
                 left.append(rule)
         return tuple(left)
 
+    def nearest(self, box: Box) -> Codes:
+        """The state of a box that is nearest to what the facts allow, the first among equals."""
+        return tuple(self.near(one, span) for one, span in zip(domain_of(self.ruleset.state).fields, box, strict=True))
+
     def near(self, one: FieldSpec, span: Span) -> int:
         """The code of a range that is nearest to what the facts allow of a field, the lowest among equals."""
         low, high = span
@@ -176,7 +182,13 @@ class _Search:
 
     def widest(self, box: Box, rules: Sequence[int], movable: Sequence[FieldSpec]) -> int | None:
         """The field that is cut next: of those that the open rules read the one that reaches furthest."""
-        read = {one.field.index for rule in rules for one in reads(self.conditions[rule]) if one.owner is Owner.STATE}
+        known = self.ruleset.rules
+        read = {
+            one.field.index
+            for rule in rules
+            for one in (known[rule].reads if rule < len(known) else reads(self.conditions[rule]))
+            if one.owner is Owner.STATE
+        }
         places = [one.index for one in movable if one.index in read and box[one.index][0] < box[one.index][1]]
         return max(places, key=lambda place: self.reach(place, box[place]), default=None)
 
