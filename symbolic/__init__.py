@@ -52,7 +52,8 @@ from symbolic.reloading.store import ReloadError, RuleStore
 from symbolic.remembering.memory import Memory
 from symbolic.remembering.monitor import Monitor, MonitorError, migrated
 from symbolic.remembering.terms import held_for, historically, once, prev, remaining_s, rising, since
-from symbolic.rules import Rule, RuleSet
+from symbolic.rule import Rule
+from symbolic.rules import RuleSet
 from symbolic.terms import absolute, among, fields, implies, ite, maximum, minimum, negate
 from symbolic.verdict import Outcome, Verdict, Violation
 from symbolic.writing.formatter import formatted

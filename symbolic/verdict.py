@@ -18,7 +18,8 @@ from symbolic.reading.margin import Margin
 from symbolic.reading.reference import MAYBE, NO, YES, Truth, Walk, shown
 
 if TYPE_CHECKING:
-    from symbolic.rules import Rule, RuleSet
+    from symbolic.rule import Rule
+    from symbolic.rules import RuleSet
 
 T = TypeVar("T")
 

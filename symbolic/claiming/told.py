@@ -14,7 +14,8 @@ from symbolic.reading.reference import NO, YES, truth
 from symbolic.remembering.memory import Operator
 
 if TYPE_CHECKING:
-    from symbolic.rules import Rule, RuleSet
+    from symbolic.rule import Rule
+    from symbolic.rules import RuleSet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,8 @@ from symbolic.claiming.told import told, told_by
 from symbolic.proving.report import Trust
 
 if TYPE_CHECKING:
-    from symbolic.rules import Rule, RuleSet
+    from symbolic.rule import Rule
+    from symbolic.rules import RuleSet
 
 
 def trusts(ruleset: RuleSet[Any, Any]) -> tuple[Trust, ...]:

@@ -32,7 +32,8 @@ from symbolic.joining.pairing import Part
 from symbolic.joining.renaming import renamed
 from symbolic.joining.rules import JointRules, Quota
 from symbolic.reading.residual import junction
-from symbolic.rules import Rule, RuleSet
+from symbolic.rule import Rule
+from symbolic.rules import RuleSet
 
 Place: TypeAlias = Callable[[Part], Read]
 """The field that holds a field of one of the agents."""

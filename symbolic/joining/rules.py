@@ -31,7 +31,8 @@ from symbolic.expression import Constant, Expr, ExpressionError, Join, Junction,
 from symbolic.joining.pairing import Pair, View
 from symbolic.joining.renaming import are_alike, renamed
 from symbolic.joining.symmetry import asymmetry
-from symbolic.rules import Rule, RuleSet
+from symbolic.rule import Rule
+from symbolic.rules import RuleSet
 from symbolic.terms import TruthTerm, fields, truth_of
 
 S = TypeVar("S", bound=State)

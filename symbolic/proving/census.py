@@ -22,7 +22,8 @@ from symbolic.reading.batch import batch, condition
 from symbolic.solving.question import Codes, Point
 
 if TYPE_CHECKING:
-    from symbolic.rules import Rule, RuleSet
+    from symbolic.rule import Rule
+    from symbolic.rules import RuleSet
 
 COMPLETE: Final = 10_000_000
 """Most points that are all visited to show that there is none of a kind."""

@@ -19,7 +19,7 @@ from symbolic.reading.reference import NO, YES, Truth, truth
 from symbolic.reading.residual import residual
 
 if TYPE_CHECKING:
-    from symbolic.rules import Rule
+    from symbolic.rule import Rule
 
 MAX_DISJUNCTS: Final = 6
 """A residual with more alternatives stays one opaque condition."""

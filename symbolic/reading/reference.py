@@ -43,7 +43,7 @@ from symbolic.field import shortest
 from symbolic.neighbours import Slot
 
 if TYPE_CHECKING:
-    from symbolic.rules import Rule
+    from symbolic.rule import Rule
 
 
 class Truth(Enum):

@@ -31,7 +31,7 @@ from symbolic.expression import (
 from symbolic.field import shortest
 
 if TYPE_CHECKING:
-    from symbolic.rules import Rule
+    from symbolic.rule import Rule
 
 Namer = Callable[[Read, int | None], str]
 """The word for a field (None) or for one value of it (its code)."""
