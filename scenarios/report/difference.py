@@ -34,7 +34,7 @@ def _role(role: str, one: Difference) -> Iterator[RenderableType]:
     for question, side in (("becomes forbidden", one.forbidden), ("becomes allowed", one.allowed)):
         table.add_row(question, Text("\n".join(_side(side))))
     points = f"{one.num_points:,} points" + (", which are all" if one.is_complete else " of a sample")
-    table.add_row("looked at", f"{points}; {one.num_queries} questions to the solver")
+    table.add_row("looked at", f"{points}; questions to the solver: {one.num_queries}")
     for fault in one.faults:
         table.add_row("fault", Text(fault, "bold red"))
     yield table

@@ -15,7 +15,7 @@ def joint_verification(report: JointReport) -> RenderableType:
     table = Table("agents, in order", "a joint action exists", "each finds one in turn", "looked at", expand=True)
     for one in report.groups:
         table.add_row(", ".join(one.roles), one.exists.value, one.in_turn.value, _points(one))
-    table.add_row("groups of any size", "", report.any_size.value, f"{report.num_queries} questions to the solver")
+    table.add_row("groups of any size", "", report.any_size.value, f"questions to the solver: {report.num_queries}")
     table.add_row("beside silent peers", "", report.beside_silent.value, "")
     parts: list[RenderableType] = [Text("joint rules", "bold"), table]
     if report.symmetric:

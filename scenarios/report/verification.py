@@ -13,7 +13,7 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from symbolic import Finding, Report
+from symbolic import Finding, Report, Sort
 
 MOST_SHOWN: Final = 200
 """Findings of one sort that are shown; JSON holds all."""
@@ -57,8 +57,7 @@ def _role(role: str, report: Report) -> Iterator[RenderableType]:
     table.add_row("in every state some action is safe", report.total.value)
     if report.witnesses:
         table.add_row("one of these is safe in every state", Text("; ".join(map(values, report.witnesses))))
-    if report.trusts:
-        table.add_row("what others say may allow", Text(trusted(report)))
+    table.add_row("what others say may allow", Text(trusted(report)))
     table.add_row("looked at", looked_at(report))
     yield table
     if not report.findings:
@@ -85,16 +84,20 @@ def shortened(findings: Sequence[Finding]) -> tuple[list[Finding], dict[str, int
 
 
 def trusted(report: Report) -> str:
-    """Whose claims may allow what rules forbid without them."""
-    return "; ".join(f"{one.role}: {', '.join(one.fields)} in {', '.join(one.rules)}" for one in report.trusts)
+    """Whose claims may allow what rules forbid in silence."""
+    parts = [f"trusted, {one.role}: {', '.join(one.fields)} in {', '.join(one.rules)}" for one in report.trusts]
+    loose = [anchor for one in report.findings if one.sort is Sort.CLAIM for anchor in one.rules]
+    if loose:
+        parts.append(f"not trusted, and perhaps all the same: what {', '.join(loose)} forbids (below)")
+    return "; ".join(parts) or "nothing that is forbidden in silence"
 
 
 def looked_at(report: Report) -> str:
     """How the answers were found, and how each "no" was confirmed."""
     noes = ", ".join(f"{count} {how}" for how, count in report.denials.items()) or "none"
     return (
-        f"{report.num_points:,} points; {report.num_queries} questions to the solver, {report.num_kept} known before; "
-        f"answers that there is no such state: {noes}"
+        f"{report.num_points:,} points; questions to the solver: {report.num_queries}, "
+        f"known before: {report.num_kept}; answers that there is no such state: {noes}"
     )
 
 

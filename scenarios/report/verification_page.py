@@ -79,7 +79,7 @@ def _role(role: str, rules: RuleSet[Any, Any], report: Report) -> str:
                     ("some action is safe in some state", _coloured(report.consistent.value)),
                     ("in every state some action is safe", _coloured(report.total.value)),
                     ("one of these is safe in every state", escape("; ".join(map(values, report.witnesses)) or "-")),
-                    ("what others say may allow", escape(trusted(report) or "nothing that is forbidden in silence")),
+                    ("what others say may allow", escape(trusted(report))),
                     ("rules", str(report.num_rules)),
                     ("hash of the rules", f"<code>{escape(report.ruleset_sha256)}</code>"),
                     ("numbers", escape(looked_at(report))),
