@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from scenarios.config import RunConfig
-from scenarios.run import Pulse
+from scenarios.stage import Pulse
 
 
 class LiveProgress:

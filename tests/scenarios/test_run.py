@@ -17,7 +17,8 @@ from scenarios.config import BusConfig, Part, RunConfig
 from scenarios.recheck import Rechecks
 from scenarios.replay import replay
 from scenarios.report.summary import Summary, summarise
-from scenarios.run import Pulse, free_path, run
+from scenarios.run import free_path, run
+from scenarios.stage import Pulse
 from symbolic.solving.redecision import Inconclusive, Mismatch, Redecision
 from tests.scenarios.policies import CONTRITE, LAWFUL, RECKLESS, reckless
 
