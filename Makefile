@@ -5,7 +5,7 @@ CONSTRAINTS ?= constraints.txt
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 LOCALIST := $(VENV)/bin/localist
-SOURCES := localist_core symbolic agents scenarios tests
+SOURCES := localist_core symbolic agents scenarios tests docs
 
 .PHONY: run test gpu check format clean
 

@@ -38,6 +38,7 @@ from symbolic.mending.metric import Metric
 from symbolic.reading.compiled import Codes, compile_rules
 from symbolic.reading.masks import compile_masks
 from symbolic.reading.measured import Measure, compile_measure
+from symbolic.reading.reference import NO, truth
 from symbolic.remembering.memory import Memory, memory_of
 from symbolic.remembering.monitor import Monitor
 from symbolic.rule import Rule
@@ -121,6 +122,11 @@ class RuleSet(Draft[S, A]):
     def assumption(self) -> Expr | None:
         """What the present says of what is remembered: true of every state that a monitor gives; None = nothing."""
         return self.memory.assumption
+
+    def is_possible(self, facts: Facts) -> bool:
+        """Whether some state that the facts allow agrees with what is remembered in it; facts of `state`."""
+        assumption = (self._sealed or self._seal()).memory.assumption
+        return assumption is None or truth(assumption, facts) is not NO
 
     @property
     def sha256(self) -> str:

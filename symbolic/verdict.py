@@ -158,6 +158,8 @@ def sweep(ruleset: RuleSet[Any, Any], facts: Facts) -> tuple[bool, ...]:
     if type(facts) is Facts and facts.is_exact and facts.schema is ruleset.state and ruleset.rules:
         try:
             facts.to_json()
+            if not ruleset.is_possible(facts):
+                return (False,) * len(ruleset.actions)
             check_codes, codes = ruleset.compiled, cast(Codes, facts.codes)
             return tuple([not _found(check_codes(codes, ruleset.codes_of(one))) for one in ruleset.actions])
         except Exception:  # noqa: BLE001, S110 - the decision: each action is checked again below, where faults are undecided
@@ -177,6 +179,8 @@ def _demand_fit(ruleset: RuleSet[Any, Any], facts: Facts, action: Action) -> Non
         raise ValueError("expected at least one rule, got none; declare the rules before checking")
     if type(facts) is not Facts or facts.schema is not ruleset.state:
         raise TypeError(f"expected facts of `{ruleset.state.__name__}`, got `{_sort(facts)}`; perceive before deciding")
+    if not ruleset.is_possible(facts):
+        raise ValueError("expected what is remembered to agree with what is perceived, got facts that contradict")
     if type(action) is not ruleset.action:
         raise TypeError(f"expected an action of `{ruleset.action.__name__}`, got `{_sort(action)}`; parse it first")
 

@@ -420,3 +420,16 @@ def test_deadline_that_cannot_be_kept_shows_as_a_trap() -> None:
     left = next(float(value) for name, value in state.items() if name.startswith("remaining_s"))
     assert (state["mode"], left <= 0.5) == ("fast", True)
     assert finding.text.endswith("; a history of 4 moments leads to such a state")
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+def test_memory_that_contradicts_the_present_decides_nothing(*, is_open: bool) -> None:
+    rules = junction()
+    (memory,) = (one.name for one in rules.memory.operators)
+    known: dict[str, Any] = {"gap_m": UNKNOWN if is_open else 3.0, "light": "red", memory: False}
+    facts = Facts.of(rules.state, **known)
+    verdict = rules.check(facts, rules.actions[0])
+    assert verdict.outcome is Outcome.UNDECIDED
+    assert "facts that contradict" in verdict.reason
+    assert not any(rules.compliant(facts))
+    assert any(rules.compliant(Facts.of(rules.state, **{**known, "light": "green"})))
