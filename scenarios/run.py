@@ -42,6 +42,7 @@ from scenarios.remembered import Memories
 from scenarios.scenario import Role, Scenario, load
 from scenarios.stage import Stage, Watch
 from scenarios.world import World
+from symbolic.claiming.monotone import demand_monotone
 from symbolic.proving.ranking import demand_ranked
 
 RUNS = Path("runs")
@@ -79,7 +80,9 @@ def run(
     world = scenario.world()
     try:
         for agent in world.possible_agents:
-            demand_ranked(scenario.role_of(agent).rules)
+            rules = scenario.role_of(agent).rules
+            demand_ranked(rules)
+            demand_monotone(rules)
         core = core or load_core(config.core)
         if config.setting is not None:
             config.setting.check(core.capabilities)

@@ -8,10 +8,12 @@ claim twice, as heard and as in silence; a claim that is unknown in silence may 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from symbolic.claiming.told import Told, told, told_by
 from symbolic.claiming.trust import trusted
+from symbolic.declaration import RuleError
 from symbolic.derivation import derived
 from symbolic.domain import Domain, domain_of
 from symbolic.expression import (
@@ -30,13 +32,18 @@ from symbolic.expression import (
 )
 from symbolic.field import Kind
 from symbolic.proving.census import Census, census
+from symbolic.proving.named import Named
 from symbolic.proving.prover import Prover
 from symbolic.proving.report import Finding, Level, Sort
 from symbolic.reading.batch import BatchError
 from symbolic.solving.question import Point
+from symbolic.solving.smt import default_solver
 
 if TYPE_CHECKING:
     from symbolic.rules import RuleSet
+
+GLANCE: Final = 10_000
+"""Points that are tried first where a set is about to run: a tenth of what a report tries."""
 
 SILENT: Final = "_in_silence"
 """Ends the name of the copy of a claim."""
@@ -100,7 +107,7 @@ def monotony(prover: Prover) -> Iterator[Finding]:
     if not anchors:
         return
     try:
-        seen = census(doubled)
+        seen = census(doubled, sample=prover.sample)
     except BatchError:
         seen = Census()
     inner = Prover(doubled, seen, prover.solver, answers=prover.answers, complete=prover.complete, sample=prover.sample)
@@ -127,3 +134,26 @@ def _shown(doubled: RuleSet[Any, Any], anchor: str, place: int, point: Point) ->
     done = ", ".join(f"{one.name} {one.show(point.action[one.index])}" for one in domain_of(doubled.action).fields)
     text = f"a message allows {done} here, which {anchor} forbids without it; say `trusts`, or let claims forbid only"
     return Finding(sort=Sort.CLAIM, level=Level.ERROR, rules=(anchor,), text=text, state=state)
+
+
+def demand_monotone(ruleset: RuleSet[Any, Any]) -> tuple[str, ...]:
+    """Refuse a set that a message of someone it does not trust can loosen; kept by the hash of the set.
+
+    Returns:
+        Anchors of the rules of which that is not known; `verify` reports them too.
+
+    Raises:
+        RuleError: there is such a message; the text shows it.
+    """
+    return _monotone(Named(ruleset))
+
+
+@lru_cache(maxsize=64)
+def _monotone(named: Named) -> tuple[str, ...]:
+    unknown: list[str] = []
+    for one in monotony(Prover(named.ruleset, Census(), default_solver(), sample=GLANCE)):
+        if one.level is Level.ERROR:
+            shown = ", ".join(f"{name} {text}" for name, text in one.state)
+            raise RuleError(f"{one.text}; such as where {shown}")
+        unknown += one.rules
+    return tuple(unknown)

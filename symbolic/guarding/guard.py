@@ -192,8 +192,8 @@ class Guard(Generic[S, A]):
         )
 
     def _may_rest_on(self, reader: Reader[S, A]) -> bool:
-        """Whether a decision may rest on these rules: they are live, there are some, and the safe stop is theirs."""
-        if not reader.has_rules or type(self.ladder.safe_stop) is not reader.rules.action:
+        """Whether the short way may rest on these rules: they are live, fit for it, and the safe stop is theirs."""
+        if not reader.is_quick or type(self.ladder.safe_stop) is not reader.rules.action:
             return False
         return self._is_fixed or self._live() is reader.rules
 

@@ -42,7 +42,8 @@ class Reader(Generic[S, A]):
         self._state, self._action = rules.state, rules.action
         self.states, self._actions = _Codes(domain_of(rules.state)), _Codes(domain_of(rules.action))
         self.compiled, self.ruleset_sha256 = rules.compiled, rules.sha256
-        self.has_rules = bool(rules.rules)
+        self.is_quick = bool(rules.rules) and rules.assumption is None
+        """Whether the compiled function alone decides exact facts: there are rules, and nothing is remembered."""
         listed = () if is_wide(rules.action) else rules.actions
         self.listed = {rules.codes_of(one): one for one in listed}
         """The actions of the list by their codes; none where they are too many to list."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from symbolic.declaration import RuleError
 from symbolic.proving.conflicts import clashes, pairs
+from symbolic.proving.named import Named
 from symbolic.proving.report import Answer
 from symbolic.proving.totality import totality
 from symbolic.proving.verify import prover_of
@@ -31,29 +32,16 @@ def demand_ranked(ruleset: RuleSet[Any, Any], *, solver: Solver | None = None) -
         RuleError: there are such rules; the text names them and shows the state.
     """
     if solver is not None:
-        return _ranked(_Named(ruleset), solver)
-    return _kept(_Named(ruleset))
-
-
-class _Named:
-    """A rule set by its hash, so that a set that was looked at is not looked at again."""
-
-    def __init__(self, ruleset: RuleSet[Any, Any]) -> None:
-        self.ruleset = ruleset
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Named) and other.ruleset.sha256 == self.ruleset.sha256
-
-    def __hash__(self) -> int:
-        return hash(self.ruleset.sha256)
+        return _ranked(Named(ruleset), solver)
+    return _kept(Named(ruleset))
 
 
 @lru_cache(maxsize=64)
-def _kept(named: _Named) -> tuple[tuple[str, str], ...]:
+def _kept(named: Named) -> tuple[tuple[str, str], ...]:
     return _ranked(named, None)
 
 
-def _ranked(named: _Named, solver: Solver | None) -> tuple[tuple[str, str], ...]:
+def _ranked(named: Named, solver: Solver | None) -> tuple[tuple[str, str], ...]:
     prover = prover_of(named.ruleset, solver=solver, sample=GLANCE)
     candidates = pairs(prover, is_equal_rank=True)
     if not candidates:

@@ -90,7 +90,7 @@ RULE = """
 from typing import Literal
 from scenarios.corridor.world import CorridorWorld
 from scenarios.scenario import Role, Scenario
-from symbolic import Action, RuleSet, State, fixed
+from symbolic import Action, RuleSet, State, claimed, fixed
 
 class Car(State):
     gap_m: float = {field}
@@ -108,6 +108,7 @@ TIED = "".join(
     f"rules.forbid(id='{name}')(lambda s, a: (s.gap_m < 2) & (a.pace == '{pace}'))\n"
     for name, pace in (("a", "go"), ("b", "stop"))
 )
+LOOSE = "rules.forbid(id='far')(lambda s, a: (s.told == False) & (a.pace == 'go'))"
 GOOD_RULE = "rules.forbid()(lambda s, a: s.gap_m < 2)"
 
 
@@ -122,8 +123,12 @@ GOOD_RULE = "rules.forbid()(lambda s, a: s.gap_m < 2)"
         (RULE.format(field=GOOD_FIELD, rule="Car(gap_m=99)"), "gap_m"),
         (RULE.format(field=GOOD_FIELD, rule="1 / 0"), "division by zero"),
         (RULE.format(field=GOOD_FIELD, rule=TIED), "both `a` and `b`, which no action keeps together where gap_m 0"),
+        (
+            RULE.format(field=f"{GOOD_FIELD}\n    told: bool = claimed(by='cart')", rule=LOOSE),
+            "a message allows pace go here",
+        ),
     ],
-    ids=["syntax", "no scenario", "unknown field", "bounds", "no rules", "value", "crash", "tie"],
+    ids=["syntax", "no scenario", "unknown field", "bounds", "no rules", "value", "crash", "tie", "claim"],
 )
 def test_malformed_scenario_file_is_told_in_one_line(
     text: str, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -35,6 +35,7 @@ from symbolic import (
     verify,
     whole,
 )
+from symbolic.claiming.monotone import demand_monotone
 from symbolic.expression import Owner, Read, reads
 from symbolic.field import FieldSpec
 from symbolic.proving.report import Level, Report, Sort
@@ -324,3 +325,9 @@ def test_where_no_rule_is_found_no_history_of_messages_allows_more_than_silence(
         loud, quiet_ = heard.step(admit(seen, said).facts, time), silent.step(seen, time)
         for action in rules.actions:
             assert not rules.check(loud, action).is_safe or rules.check(quiet_, action).is_safe
+
+
+def test_a_set_that_a_message_loosens_is_refused_before_it_runs() -> None:
+    with pytest.raises(RuleError, match=r"a message allows pace go, lights .* such as where .*is_clear true"):
+        demand_monotone(one_rule())
+    assert demand_monotone(one_rule(trusts=["warden"])) == ()

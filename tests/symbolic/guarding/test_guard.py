@@ -23,6 +23,7 @@ from symbolic import (
     RuleSet,
     Rung,
     fields,
+    once,
     rehearse,
     situations,
     violated,
@@ -257,3 +258,14 @@ def test_feedback_is_not_worked_out_where_facts_are_open() -> None:
     propose = told(FAST, SLOW)
     assert acted(guard(), propose, fog).rung is Rung.ASKED
     assert propose.heard[1].allowed is None
+
+
+def test_memory_that_contradicts_what_is_perceived_ends_in_the_safe_stop() -> None:
+    s: Any = fields(Plant)
+    a: Any = fields(Operate)
+    rules = RuleSet(Plant, Operate)
+    rules.add(kind="forbid", name="after_alarm", expression=once(s.alarm, within_s=2) & (a.mode == "fast"))
+    (memory,) = (one.name for one in rules.memory.operators)
+    for is_alarm, rung in ((False, Rung.PROPOSED), (True, Rung.SAFE_STOP)):
+        done = Guard(rules, LADDER, 5.0).check({**STATE, "alarm": is_alarm, memory: False}, FAST.model_dump_json())
+        assert (done.rung, done.action) == (rung, FAST if rung is Rung.PROPOSED else STOP)
