@@ -115,3 +115,17 @@ def _divisor(rng: Random, fields: list[Read]) -> Expr:
             return Compute(Arithmetic.MINIMUM, (rng.choice(fields), Number(Fraction(-1, 2))))
         case _:
             return rng.choice(SIGNED)
+
+
+def linear(rng: Random, sources: list[Read]) -> Expr:
+    """A comparison of sums, each field with a factor of its own, some of them bracketed under one more."""
+    fields = [read for read in sources if read.field.kind is Kind.NUMBER]
+    inner = [_scaled(rng, rng.choice(fields)) for _ in range(2)]
+    sides = [_scaled(rng, Compute(Arithmetic.ADD, tuple(inner))), _scaled(rng, rng.choice(fields))]
+    total = Compute(rng.choice([Arithmetic.ADD, Arithmetic.SUBTRACT]), tuple(sides))
+    return Compare(rng.choice(list(Order)), total, rng.choice(CONSTANTS))
+
+
+def _scaled(rng: Random, part: Expr) -> Expr:
+    pair = (rng.choice(SIGNED), part)
+    return Compute(Arithmetic.MULTIPLY, pair if rng.random() < 0.5 else (part, pair[0]))
