@@ -50,7 +50,11 @@ def _read_kind(place: str, name: str, index: int, info: FieldInfo, kind: object)
     if kind is bool:
         return FieldSpec(name=name, index=index, kind=Kind.FLAG, low=0, high=1)
     words = get_args(kind) if get_origin(kind) is Literal else ()
-    if words and all(isinstance(word, str) and word for word in words) and len(set(words)) == len(words):
+    if (
+        words
+        and all(isinstance(word, str) and word and "\n" not in word for word in words)
+        and len(set(words)) == len(words)
+    ):
         return FieldSpec(name=name, index=index, kind=Kind.CHOICE, low=0, high=len(words) - 1, words=words)
     raise DomainError(
         f"expected `{place}` to be a bounded float, int, bool or Literal of strings, got {show_value(kind)}; "
@@ -65,13 +69,16 @@ def _read_claim(place: str, field: FieldSpec, info: FieldInfo) -> FieldSpec:
     if not isinstance(told, dict):
         return field
     by, age = told["by"], told["max_age_s"]
-    if not isinstance(by, str) or not by:
-        raise DomainError(f"expected the role that claims `{place}`, got {show_value(by)}; name it")
-    if age is not None and (isinstance(age, bool) or not isinstance(age, (int, float)) or not 0 <= age < math.inf):
+    if not isinstance(by, str) or not by.isidentifier():
+        raise DomainError(
+            f"expected the role that claims `{place}`, of letters, digits and `_`, got {show_value(by)}; name it"
+        )
+    if age is not None and (isinstance(age, bool) or not isinstance(age, (int, float)) or not 0 <= age < MAX_CODE):
         raise DomainError(f"expected an age in seconds, 0 or more, for `{place}`, got {show_value(age)}; correct it")
     silent = None if told["silent"] is None else field.encode(told["silent"])
+    seconds = None if age is None else float(age)  # 2 and 2.0 are one declaration, with one hash
     is_signed = told["is_signed"] is not False
-    return replace(field, claim=Claimed(by=by, silent=silent, max_age_s=age, is_signed=is_signed))
+    return replace(field, claim=Claimed(by=by, silent=silent, max_age_s=seconds, is_signed=is_signed))
 
 
 def _read_number(place: str, name: str, index: int, info: FieldInfo, *, is_whole: bool) -> FieldSpec:

@@ -181,6 +181,8 @@ class Draft(Generic[S, A]):
             raise RuleError(f"{where}expected kind `forbid`, `require` or `permit`, got `{rule.kind}`; use one of them")
         if rule.name in self._drafts or not rule.name.isidentifier():
             raise RuleError(f"{where}expected a new name made of letters, digits and `_`, got `{rule.name}`; rename it")
+        if "\n" in rule.title + rule.source:
+            raise RuleError(f"{where}expected title and source on one line, got a line break; join the lines")
         if type(rule.priority) is not int or not 0 <= rule.priority <= 100:
             raise RuleError(
                 f"{where}expected a whole priority from 0 to 100, got `{rule.priority!r}`; rank it in that range"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from fractions import Fraction
 from types import MappingProxyType
@@ -11,6 +12,7 @@ from typing import Final, TypeAlias, cast
 from symbolic.domain import Action, State
 from symbolic.expression import (
     MAX_DEPTH,
+    MOST_DIGITS,
     Arithmetic,
     Choose,
     Compare,
@@ -33,6 +35,11 @@ from symbolic.neighbours import Neighbours
 from symbolic.quantifiers import bound, quantified
 from symbolic.remembering.terms import past, remaining
 from symbolic.terms import ChoiceTerm, fields, same
+
+MOST_TEXT: Final = 2 * MOST_DIGITS + 2
+"""Characters of a fraction."""
+
+PLAIN: Final = re.compile(r"-?[0-9]+(/[0-9]+)?")
 
 Json: TypeAlias = "list[Json] | str | bool"
 
@@ -97,7 +104,7 @@ def from_plain(
 
 def _fraction(text: str) -> Fraction:
     try:
-        value = Fraction(text)
+        value = Fraction(text) if len(text) <= MOST_TEXT and PLAIN.fullmatch(text) else None  # no exponents: they grow
     except (ValueError, ZeroDivisionError):
         value = None
     if value is None or str(value) != text:

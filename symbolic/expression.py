@@ -18,6 +18,9 @@ MAX_NODES: Final = 512
 MAX_DEPTH: Final = 48
 """A deeper tree is refused when its rule is declared."""
 
+MOST_DIGITS: Final = 300
+"""Digits of a constant, above and below the line: larger ones have no float."""
+
 MAX_NESTING: Final = 2
 """Quantifiers within each other, this one counted."""
 
@@ -312,4 +315,13 @@ def demand_budget(expr: Expr, most: int = MAX_NODES) -> None:
             raise ExpressionError(
                 f"expected at most {most} nodes and {MAX_DEPTH} levels, got a larger expression; split the rule"
             )
+        for node in layer:
+            if isinstance(node, Number):
+                demand_digits(node.value)
         layer = [child for node in layer for child in children(node)]
+
+
+def demand_digits(value: Fraction) -> None:
+    """Refuse a constant of more than `MOST_DIGITS` digits."""
+    if max(abs(value.numerator), value.denominator) >= 10**MOST_DIGITS:
+        raise ExpressionError(f"expected a number of at most {MOST_DIGITS} digits, got a longer one; scale the field")

@@ -41,6 +41,8 @@ def read(text: str, state: type[State], action: type[Action]) -> list[dict[str, 
         version, schemas, entries = record["version"], (record["state"], record["action"]), record["rules"]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise RuleError("expected a rule set as JSON, got other text; give the text of to_json") from None
+    if not isinstance(entries, list):
+        raise RuleError(f"expected a list of rules, got `{entries!r:.40}`; give the text of to_json")
     if version != 1:
         raise RuleError(f"expected a rule set of version 1, got version `{version!r:.20}`; use its own version")
     if schemas != (_schema(state), _schema(action)):

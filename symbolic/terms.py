@@ -29,6 +29,7 @@ from symbolic.expression import (
     Owner,
     Read,
     Same,
+    demand_digits,
 )
 from symbolic.field import DomainError, FieldSpec, Kind
 
@@ -41,7 +42,9 @@ def exact(value: object) -> Fraction:
         if not math.isfinite(value):
             raise ExpressionError(f"expected a finite number, got `{value!r}`; write a bound of the field")
         return Fraction(repr(value))
-    return Fraction(value)
+    number = Fraction(value)
+    demand_digits(number)
+    return number
 
 
 class _Term:

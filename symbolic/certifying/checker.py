@@ -230,7 +230,7 @@ def check(certificate: str, rules: str | Rules) -> str:
             _refuse("expected a certificate of version 1 for these rules, got one for others")
         own.boxes = 0
         {"verdict": _verdict, "repair": _repair, "totality": _totality}[plain["kind"]](own, plain)
-    except (KeyError, TypeError, IndexError, AttributeError, ValueError, ZeroDivisionError, RecursionError) as error:
+    except (KeyError, TypeError, IndexError, AttributeError, ValueError, ArithmeticError, RecursionError) as error:
         if isinstance(error, RefusedError | OpenError):
             raise
         raise RefusedError(f"expected a certificate and its rules, got malformed ones ({error!r:.80})") from None

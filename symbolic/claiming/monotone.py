@@ -8,6 +8,7 @@ claim twice, as heard and as in silence; a claim that is unknown in silence may 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -64,10 +65,16 @@ def enlarging(ruleset: RuleSet[Any, Any]) -> tuple[RuleSet[Any, Any], tuple[str,
     for rule in ruleset.rules:
         open_to = [one for one in told_by(rule, every) if one.roles - trusted(ruleset, rule)]
         if open_to:
-            enlarged = _enlarged(rule.violation, ruleset.assumption, open_to, domain_of(doubled))
+            alone = [_without(one, trusted(ruleset, rule)) for one in open_to]
+            enlarged = _enlarged(rule.violation, ruleset.assumption, alone, domain_of(doubled))
             found.add(kind="forbid", name=rule.name, expression=enlarged)
             anchors[rule.name] = rule.anchor
     return found, tuple(anchors[rule.name] for rule in found.rules)
+
+
+def _without(told: Told, roles: frozenset[str]) -> Told:
+    """What is told as it is where those whom a rule does not trust say nothing: it still depends on whom it trusts."""
+    return replace(told, silent=None) if told.roles & roles else told
 
 
 def _enlarged(violation: Expr, assumption: Expr | None, told: Sequence[Told], doubled: Domain) -> Expr:

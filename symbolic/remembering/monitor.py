@@ -280,9 +280,11 @@ def _read(text: str) -> dict[str, Any]:
             and set(record) == {"begins_empty", "last", "max_gap", "operators", "version"}
             and type(record["begins_empty"]) is bool
             and type(gap) is int
+            and 0 < gap <= MOST_MOMENTS
             and all(len(entry["kept"]) == 2 and type(entry["node"]) is str for entry in operators.values())
             and all(time is None or type(time) is int for time in kept)
             and (last is None or (set(last) == {"codes", "time"} and type(last["time"]) is int))
+            and (last is None or (type(last["codes"]) is list and abs(last["time"]) <= MOST_MOMENTS))
             and (last is None or all(time is None or time <= last["time"] for time in kept))
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

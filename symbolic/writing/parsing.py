@@ -17,6 +17,7 @@ import lark
 
 from symbolic.declaration import DEFAULT_PRIORITY, Declaration, RuleError, RuleKind
 from symbolic.domain import Action, State
+from symbolic.expression import MOST_DIGITS
 from symbolic.rules import RuleSet
 from symbolic.writing.conditions import Conditions
 from symbolic.writing.place import Place, unquoted
@@ -109,11 +110,12 @@ def read(
     try:
         tree = _parser().parse(text)
         comments = [(token.line or 0, str(token)) for token in _comments(text)]
+        _demand_short(tree, Place(place))
+        schemas, types, entries = _document(tree, Place(place), state, action)
     except lark.UnexpectedInput as error:
         raise RuleError(_unexpected(error, place)) from None
     except RecursionError:
         raise RuleError(f"{place}: expected conditions of modest depth, got a deeper one; split the rule") from None
-    schemas, types, entries = _document(tree, Place(place), state, action)
     return Document(
         state=schemas["state"],
         action=schemas["action"],
@@ -121,6 +123,13 @@ def read(
         entries=tuple(entries),
         comments=tuple(comments),
     )
+
+
+def _demand_short(tree: lark.Tree[Any], place: Place) -> None:
+    """Refuse numbers that no float can hold, wherever they stand."""
+    for token in tree.scan_values(lambda one: isinstance(one, lark.Token) and one.type == "NUMBER"):
+        if len(token) > MOST_DIGITS:
+            place.fail(token, f"expected a number of at most {MOST_DIGITS} digits, got `{token:.20}...`; shorten it")
 
 
 @cache

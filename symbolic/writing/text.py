@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final, cast
@@ -64,6 +65,9 @@ KEYWORDS: Final = frozenset(
     | {"if", "then", "else", "iff", "or", "and", "not", "is", "in", "always", "never", "min", "max", "abs"}
 )
 """Words of the language: as a name they are qualified, as a value quoted."""
+
+PLAIN: Final = re.compile(r"[^\W\d]\w*")
+"""A name, as in the grammar: Python's own names may have signs that are none here."""
 
 Name = Callable[[Read], str]
 
@@ -172,7 +176,7 @@ def _other(read: Read) -> str:
 
 def word_text(word: str) -> str:
     """A value of a choice: plain where it is a name of its own, else quoted."""
-    return word if word.isidentifier() and word not in KEYWORDS else quoted(word)
+    return word if PLAIN.fullmatch(word) and word not in KEYWORDS else quoted(word)
 
 
 def _join(expr: Join, name: Name) -> tuple[str, int]:

@@ -162,6 +162,19 @@ def test_what_is_remembered_of_claims_is_told_too() -> None:
         assert told(verify(rules, solver=SOLVER)) == expected, body
 
 
+def test_what_is_remembered_of_two_roles_is_not_trusted_because_one_of_them_is() -> None:
+    class Both(State):
+        is_mine: bool = claimed(by="friend", silent=False)
+        is_off: bool = claimed(by="stranger", silent=False)
+
+    said, drive = fields(Both), fields(Drive)
+    rules = RuleSet(Both, Drive)
+    stop = once(said.is_mine & ~said.is_off) & (drive.pace == "go")  # a stranger's `is_off` lets a friend's word pass
+    rules.add(kind="forbid", name="stop", expression=stop, trusts=["friend"])
+    with pytest.raises(RuleError, match="a message allows pace go"):
+        demand_monotone(rules)
+
+
 def test_trust_in_a_role_that_claims_nothing_is_refused() -> None:
     with pytest.raises(
         RuleError, match=r"expected to trust roles that claim something here \(`car`, `warden`\), got `ca`"
@@ -233,6 +246,15 @@ def test_text_and_json_keep_claims_and_trust() -> None:
     assert RuleSet.from_json(rules.to_json(), Crossing, Drive).sha256 == rules.sha256
 
 
+def test_an_age_in_whole_seconds_has_the_same_hash_after_text() -> None:
+    class Told(State):
+        go: bool = claimed(by="car", silent=False, max_age_s=2)
+
+    rules = RuleSet(Told, Drive)
+    rules.add(kind="forbid", name="go", expression=fields(Told).go)
+    assert parse(to_text(rules)).sha256 == rules.sha256
+
+
 def test_whether_a_field_is_a_claim_is_part_of_the_hash() -> None:
     class Seen(State):
         go: bool
@@ -253,7 +275,9 @@ def test_whether_a_field_is_a_claim_is_part_of_the_hash() -> None:
 @pytest.mark.parametrize(
     ("declare", "message"),
     [
-        (lambda: claimed(by=""), "expected the role that claims `Bad.field`, got `''`"),
+        (lambda: claimed(by=""), "expected the role that claims `Bad.field`, of letters, digits and `_`, got `''`"),
+        (lambda: claimed(by="road works"), "expected the role that claims `Bad.field`, of letters, digits and `_`"),
+        (lambda: claimed(by="car", max_age_s=10**400), "expected an age in seconds, 0 or more, for `Bad.field`"),
         (lambda: claimed(by="car", silent=1), "expected true or false for `field`, got `1`"),
         (lambda: claimed(by="car", max_age_s=-1.0), "expected an age in seconds, 0 or more, for `Bad.field`"),
         (lambda: claimed(by="car", max_age_s=float("inf")), "expected an age in seconds, 0 or more, for `Bad.field`"),

@@ -239,6 +239,16 @@ def other_go() -> Any:
     return drive.manoeuvre == "go"
 
 
+@pytest.mark.parametrize(
+    "change", [{"last": {"codes": 5, "time": 1}}, {"last": {"codes": [], "time": 2**70}}, {"max_gap": 10**400}]
+)
+def test_snapshot_with_a_part_that_cannot_be_is_refused(change: dict[str, Any]) -> None:
+    rules = junction()
+    text = json.dumps(json.loads(rules.monitor(max_gap_s=1.0).snapshot()) | change)
+    with pytest.raises(MonitorError, match="expected a snapshot"):
+        migrated(rules.memory, text)
+
+
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"version":2}', "null"])
 def test_text_that_is_no_snapshot_is_refused(text: str) -> None:
     with pytest.raises(MonitorError):

@@ -142,6 +142,10 @@ def test_rule_set_survives_a_pickle() -> None:
         plant_rules().to_json().replace('"title"', '"titel"'),
         plant_rules().to_json().replace('"implies"', '"imply"'),
         plant_rules().to_json().replace('"rules":[', '"rules":[7,'),
+        plant_rules().to_json().replace('"rules":[', '"rules":7,"more":['),
+        plant_rules().to_json().replace('["number","', '["number","1e999999999'),  # as an integer it fills the memory
+        plant_rules().to_json().replace('["number","', '["number","' + "9" * 400),
+        plant_rules().to_json().replace('"title":"', '"title":"one line\\nand another'),
     ],
 )
 def test_rule_set_from_bad_json_is_a_one_line_error(text: str) -> None:

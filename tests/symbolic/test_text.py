@@ -14,7 +14,7 @@ from scenarios.cli import main
 from symbolic import Facts, RuleError, RuleSet, domain_of, fields, formatted, ite, maximum, parse, to_text, truth
 from symbolic.canonical import to_json
 from symbolic.expression import Expr
-from symbolic.writing.text import expression_text, namer
+from symbolic.writing.text import expression_text, namer, word_text
 from tests.symbolic.strategies import Operate, Plant, actions, conditions, exact_facts, rule_sets
 from tests.symbolic.test_cases import CASES
 
@@ -128,6 +128,10 @@ def test_a_sign_in_quotes_begins_no_comment() -> None:
         ("", "1:11: expected `(` or `-` or"),
         ("always", "1: rule `it`: expected a condition that reads a field, got a constant; compare fields with values"),
         ("(" * 3000, "expected"),
+        ("(" * 3000 + "alarm" + ")" * 3000, "expected"),
+        ("level > " + "9" * 5000, "1:24: expected a number of at most 300 digits"),
+        ("once(alarm within " + "9" * 400 + " s)", "1:34: expected a number of at most 300 digits"),
+        ("level > " + " * ".join(["9" * 300] * 2), "1: rule `it`: expected a number of at most 300 digits"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named_with_line_and_column(condition: str, message: str) -> None:
@@ -143,6 +147,7 @@ def test_a_mistake_is_named_with_line_and_column(condition: str, message: str) -
         ("forbid it when x > 1", "r: expected a type `state NAME { ... }`, got none; declare it first"),
         ("state S { x: number 1 to 0 step 1 }", "r:1:1: expected ge < le"),
         ("state S { x: number 0 to 1 step 0.3 }", "r:1:1: expected ge < le"),
+        (f"state S {{ x: number 0 to {'9' * 400} step 1 }}", "r:1:26: expected a number of at most 300 digits"),
         ("state S { x: whole 0 to 1.5 }", "r:1:14: expected whole bounds, got decimals"),
         ("state S { x: flag x: flag }", "r:1:19: expected a new name"),
         ("state S { model_config: flag }", "r:1:11: expected a new name"),
@@ -156,6 +161,11 @@ def test_a_wrong_declaration_is_named(text: str, message: str) -> None:
     with pytest.raises(RuleError) as caught:
         parse(text, place="r")
     assert str(caught.value).startswith(message)
+
+
+def test_a_value_that_is_a_name_in_python_alone_is_quoted() -> None:
+    assert word_text("col·la") == '"col·la"'
+    assert word_text("straße") == "straße"
 
 
 def test_operators_bind_as_people_expect() -> None:
