@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, cast
 
 from symbolic.domain import Domain, State, domain_of
-from symbolic.field import UNKNOWN, Code, DomainError, FieldSpec, Interval, Kind, Known, Unknown, Value, show_value
+from symbolic.field import (
+    UNKNOWN,
+    Code,
+    DomainError,
+    FieldSpec,
+    Interval,
+    Kind,
+    Known,
+    Unknown,
+    Value,
+    is_finite,
+    show_value,
+)
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -212,7 +223,7 @@ def _demand_agreement(domain: Domain, codes: tuple[Code, ...]) -> None:
 
 
 def _demand_age(age_s: float) -> float:
-    if isinstance(age_s, bool) or not isinstance(age_s, (int, float)) or not (math.isfinite(age_s) and age_s >= 0):
+    if isinstance(age_s, bool) or not isinstance(age_s, (int, float)) or not (is_finite(age_s) and age_s >= 0):
         raise DomainError(f"expected an age of 0 s or more, got {show_value(age_s)}; drop facts of unknown age")
     return float(age_s)
 

@@ -56,7 +56,7 @@ class Interval:
 
     def __post_init__(self) -> None:
         """Refuse ends that are not finite or out of order."""
-        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low <= self.high):
+        if not (is_finite(self.low) and is_finite(self.high) and self.low <= self.high):
             raise DomainError(
                 f"expected finite ends with low <= high, got `{self.low}` and `{self.high}`; swap or drop them"
             )
@@ -135,11 +135,14 @@ class FieldSpec:
             raise DomainError(
                 f"expected {sort} for `{self.name}`, got {show_value(value)}; give a finite value in range"
             )
-        if not math.isfinite(value):
+        if not is_finite(value):
             raise DomainError(
                 f"expected a finite number for `{self.name}`, got {show_value(value)}; report it as unknown"
             )
-        code = round(value * self.denominator / self.numerator)
+        try:
+            code = round(value * self.denominator / self.numerator)
+        except OverflowError:
+            code = self.high + 1  # far beyond any range
         self._demand_range(code, value)
         if code * self.numerator / self.denominator != value:
             raise DomainError(
@@ -177,6 +180,14 @@ def shortest(value: float | Fraction) -> str:
         return str(int(value))
     text = repr(float(value))
     return format(Decimal(text), "f") if "e" in text else text
+
+
+def is_finite(number: float) -> bool:
+    """Whether a number is finite, and no integer that has no float."""
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        return False
 
 
 def show_value(value: object) -> str:

@@ -94,7 +94,12 @@ def _nesting(expr: Expr) -> int:
 def _traced(op: Quantifier, others: object, condition: Callable[[Any], object]) -> Quantified:
     if not isinstance(others, Neighbours):
         raise ExpressionError(f"expected neighbours in `{op.value}_of`, got `{others!r:.60}`; declare them with many()")
-    names = list(inspect.signature(condition).parameters)
+    try:
+        names = list(inspect.signature(condition).parameters)
+    except (TypeError, ValueError):
+        raise ExpressionError(
+            f"expected a condition of one neighbour, got `{condition!r:.60}`; write `lambda o: ...`"
+        ) from None
     if len(names) != 1:
         raise ExpressionError(f"expected a condition of one neighbour, got one of {len(names)}; write `lambda o: ...`")
     return quantified(op, others, names[0], truth_of(condition(bound(others, names[0]))))

@@ -5,14 +5,13 @@ facts = admit(perceived(Car, gap_m=12.5), {"other_intent": Heard(...)}).facts
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from symbolic.claiming.claim import Claimed
 from symbolic.domain import State, domain_of
 from symbolic.facts import Facts
-from symbolic.field import UNKNOWN, Code, DomainError, FieldSpec, Known, Value
+from symbolic.field import UNKNOWN, Code, DomainError, FieldSpec, Known, Value, is_finite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +102,7 @@ def _objection(field: FieldSpec, claim: Claimed, heard: Heard) -> str:
     """Why a message does not count; empty if it does."""
     if heard.role != claim.by:
         return f"expected `{field.name}` from a `{claim.by}`, got it from a `{heard.role}`"
-    if not (math.isfinite(heard.age_s) and heard.age_s >= 0):
+    if not (is_finite(heard.age_s) and heard.age_s >= 0):
         return f"expected an age of 0 s or more, got `{heard.age_s}`"
     if claim.max_age_s is not None and heard.age_s > claim.max_age_s:
         return f"expected an age of at most {claim.max_age_s} s, got {heard.age_s} s"

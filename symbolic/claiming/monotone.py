@@ -59,6 +59,9 @@ def enlarging(ruleset: RuleSet[Any, Any]) -> tuple[RuleSet[Any, Any], tuple[str,
     every = told(ruleset)
     domain = domain_of(ruleset.state)
     copies = {name + SILENT: one.field for name, one in every.items()}
+    taken = sorted(copies.keys() & domain.by_name.keys())
+    if taken:
+        raise RuleError(f"expected no field with the name of a claim in silence, got `{taken[0]}`; rename it")
     doubled = derived(f"{domain.name}Heard", {**domain.by_name, **copies})
     found: RuleSet[Any, Any] = type(ruleset)(doubled, ruleset.action)
     anchors: dict[str, str] = {}

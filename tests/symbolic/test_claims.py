@@ -23,6 +23,7 @@ from symbolic import (
     claimed,
     domain_of,
     fields,
+    fixed,
     held_for,
     historically,
     implies,
@@ -173,6 +174,29 @@ def test_what_is_remembered_of_two_roles_is_not_trusted_because_one_of_them_is()
     rules.add(kind="forbid", name="stop", expression=stop, trusts=["friend"])
     with pytest.raises(RuleError, match="a message allows pace go"):
         demand_monotone(rules)
+
+
+def test_a_field_named_like_a_claim_in_silence_is_refused() -> None:
+    class Mixed(State):
+        go: bool = claimed(by="car", silent=True)
+        go_in_silence: bool
+
+    seen = fields(Mixed)
+    rules = RuleSet(Mixed, Drive)
+    rules.add(kind="forbid", name="go", expression=seen.go & ~seen.go_in_silence)
+    with pytest.raises(RuleError, match="got `go_in_silence`; rename it"):
+        demand_monotone(rules)
+
+
+@pytest.mark.parametrize("value", [10**400, 10**308, 1e308])
+def test_a_number_without_measure_in_a_message_is_refused(value: float) -> None:
+    class Told(State):
+        gap: float = claimed(fixed(ge=0, le=1, step=0.5), by="car")
+
+    heard = Heard(sender="car-2", role="car", value=value, age_s=0.0, is_signed=False)
+    assert [one.field for one in admit(perceived(Told), {"gap": heard}).refused] == ["gap"]
+    with pytest.raises(DomainError):
+        Facts.from_json(f'{{"age_s":0.0,"fields":{{"gap":[0,{10**400}]}},"schema":"Told","version":1}}', Told)
 
 
 def test_trust_in_a_role_that_claims_nothing_is_refused() -> None:
