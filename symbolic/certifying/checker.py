@@ -280,10 +280,10 @@ def _repair(rules: Rules, plain: Mapping[str, Any]) -> None:
 def _away(one: Field, cost: Any, wanted: int, low: int, high: int) -> Any:
     """Least cost from a code to any of a range: steps, a cost of a unit or of any change, or rows between words."""
     gap = max(low - wanted, wanted - high, 0)
+    if cost is not None and ("e" in str(cost).lower() or (not isinstance(cost, list) and Fraction(cost) <= 0)):
+        _refuse(f"expected a cost above 0 of `{one.name}`, got `{cost!r:.20}`")  # an exponent could fill the memory
     if isinstance(cost, list):
         return min(Fraction(part) for part in cost[wanted][low : high + 1])
-    if cost is not None and Fraction(cost) <= 0:
-        _refuse(f"expected a cost above 0 of `{one.name}`, got `{cost!r:.20}`")
     return gap if cost is None else Fraction(cost) * (gap * one.step if one.kind == "number" else gap > 0)
 
 

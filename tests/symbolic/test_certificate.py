@@ -89,6 +89,7 @@ def test_costs_between_words_and_of_any_change_are_weighed_as_the_metric_says(me
         {"distance": 3},
         {"distance": "5/2"},
         {"metric": {"valve": float("inf"), "mode": "1", "hold": "1"}},
+        {"metric": {"valve": "1e999999999", "mode": "1", "hold": "1"}},
         {"metric": {"valve": "1", "mode": "9"}},
         {"metric": {"valve": "1", "mode": "0", "hold": "1"}},
         {"metric": {"valve": "9", "mode": "1", "hold": "1"}},
