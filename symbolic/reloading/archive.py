@@ -137,10 +137,13 @@ class Archive:
             if happening in (Happening.CREATED, Happening.ACCEPTED):
                 self._disk.write_whole(self.path / VERSIONS / f"{sha256}.json", text.encode())
             self._disk.append(self.path / JOURNAL, line)
+            self.history, self._size = history, self._size + len(line)
         except OSError as error:
             self._cut(error)
             raise _unwritable(self.path, error) from error
-        self.history, self._size = history, self._size + len(line)
+        except BaseException:  # INVARIANT: nothing is written behind a line of which nobody knows whether it is there
+            self._fault = f"expected a store whose last write ended, got `{self.path}`, interrupted; open it again"
+            raise
 
     def text(self, sha256: str) -> str:
         """The canonical JSON of a version.
@@ -209,7 +212,7 @@ def _read(path: Path) -> list[bytes]:
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
         raise StoreError(f"expected a rule store at `{path}`, got {reason}; name a store") from error
-    return [line for line in data.splitlines(keepends=True) if line.endswith(b"\n")]
+    return [line + b"\n" for line in data.split(b"\n")[:-1]]  # no other line end: what is left out is cut off
 
 
 def _locked(path: Path) -> BinaryIO:

@@ -140,6 +140,8 @@ def forged(line: bytes, **values: object) -> bytes:
         lambda lines: [*lines, b"\xff\n"],
         lambda lines: [lines[0].replace(b":", b": ", 1), *lines[1:]],
         lambda lines: [lines[0], b"\n", *lines[1:]],
+        lambda lines: [lines[0], b"\r", *lines[1:]],
+        lambda lines: [*lines[:-1], b"\r" + lines[-1]],
         lambda lines: [b"torn"],
         lambda lines: [],
     ],
@@ -174,6 +176,17 @@ def test_a_store_is_created_once_and_a_closed_one_writes_no_more(path: Path) -> 
     archive.close()
     with pytest.raises(StoreError, match="closed"):
         archive.note(Happening.REFUSED, sha256_of(""))
+
+
+def test_a_store_whose_write_was_interrupted_writes_no_more_until_it_is_opened_again(path: Path) -> None:
+    disk = FaultyDisk(0, "after", KeyboardInterrupt())
+    with RuleStore[Any, Any].open(path, disk=disk) as store:
+        with pytest.raises(KeyboardInterrupt):
+            store.roll_back()
+        with pytest.raises(StoreError, match="interrupted; open it again"):
+            store.roll_back()
+    with RuleStore[Any, Any].open(path) as again:
+        assert again.live.sha256 == gauge(9).sha256
 
 
 def test_an_opened_store_goes_on_where_it_was(path: Path) -> None:
