@@ -251,6 +251,8 @@ class RuleStore(Generic[S, A]):
         live = self._now.live
         try:
             found = _unchanged(text, live) or self._judge(text, live, self._safe_stop, self._is_strict)
+            if found.sha256 != sha256_of(text):
+                raise StoreError(f"one of {found.sha256[:16]}, which was not proposed")
             rules = read(text, live) if found.is_accepted else None
         except Exception as error:  # noqa: BLE001 - the decision: what cannot be judged is not accepted
             said = f"expected a judgement, got {type(error).__name__}: {error}"

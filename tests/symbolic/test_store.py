@@ -147,6 +147,16 @@ def test_a_judge_that_dies_refuses_and_the_next_proposal_is_judged() -> None:
         store.activate(accepted(store, gauge(3)))
 
 
+def test_a_judgement_on_other_rules_than_the_proposed_ones_is_none() -> None:
+    def mistaken(text: str, live: RuleSet[Any, Any], stop: Action | None, is_strict: bool) -> Judgement:
+        return Judgement(sha256="../elsewhere", base=live.sha256, rejection=None)
+
+    with RuleStore(gauge(6), judge=mistaken) as store:
+        found = store.propose(gauge(3).to_json()).result()
+        assert found.rejection is not None
+        assert (found.sha256, found.rejection.cause) == (gauge(3).sha256, Cause.WORKER_FAILED)
+
+
 # Trials
 
 
