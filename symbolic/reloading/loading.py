@@ -13,6 +13,7 @@ from pydantic import create_model
 
 from symbolic.claiming.claim import claimed
 from symbolic.declaration import RuleError
+from symbolic.decoding import PLAIN
 from symbolic.domain import Action, State, fixed, whole
 from symbolic.field import DomainError, Kind
 from symbolic.neighbours import many
@@ -30,9 +31,13 @@ def load_rules(text: str) -> RuleSet[Any, Any]:
     try:
         record = json.loads(text)
         schemas = record["state"], record["action"]
+        json.dumps(schemas, ensure_ascii=False).encode()  # half a character is no text
     except (ValueError, KeyError, TypeError, RecursionError):
         raise RuleError("expected a rule set as JSON, got other text; give the text of to_json") from None
-    return RuleSet.from_json(text, _type(schemas[0], State), _type(schemas[1], Action))
+    try:
+        return RuleSet.from_json(text, _type(schemas[0], State), _type(schemas[1], Action))
+    except DomainError as error:
+        raise RuleError(str(error)) from None
 
 
 def _type(record: object, base: type[Schema]) -> type[Schema]:
@@ -43,7 +48,7 @@ def _type(record: object, base: type[Schema]) -> type[Schema]:
                 fields: dict[str, Any] = _declared(entries, cast("dict[str, Any]", extras))
                 made: type[Schema] = create_model(name, __base__=base, **fields)
                 is_same = made.__domain__.record() == entries and made.__domain__.extras() == extras
-            except (DomainError, ValueError, TypeError, IndexError, NameError, ZeroDivisionError, OverflowError):
+            except (DomainError, ValueError, TypeError, LookupError, NameError, ArithmeticError):
                 is_same = False
             if is_same:
                 return made
@@ -76,7 +81,9 @@ def _declared(entries: list[Any], extras: dict[str, Any]) -> dict[str, Any]:
 def _field(entry: object) -> tuple[str, tuple[object, object]]:
     """Name, type and bounds of one field, as `create_model` takes them."""
     match entry:
-        case [str(name), str(kind), int(low), int(high), str(step), bool(is_whole), [*words], *claim]:
+        case [str(name), str(kind), int(low), int(high), str(step), bool(is_whole), [*words], *claim] if (
+            PLAIN.fullmatch(step)
+        ):
             sort, bounds, decode = _sort(kind, low, high, Fraction(step), is_whole, tuple(words))
             return name, (sort, _claim(claim, bounds, decode))
         case _:

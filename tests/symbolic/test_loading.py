@@ -43,6 +43,14 @@ def test_text_that_is_no_rule_set_is_refused(text: str) -> None:
         load_rules(text)
 
 
+def test_an_action_without_fields_and_a_name_of_half_a_character_are_refused() -> None:
+    for owner, entries in (("action", []), ("state", [["\ud800", "flag", 0, 1, "1/1", False, []]])):
+        record = plain()
+        record[owner]["fields"] = entries
+        with pytest.raises(RuleError):
+            load_rules(json.dumps(record))
+
+
 @pytest.mark.parametrize(
     "field",
     [
@@ -59,6 +67,8 @@ def test_text_that_is_no_rule_set_is_refused(text: str) -> None:
         ["x", "flag", 0, 1, "1/1", False, [], ["claimed", "car", 9, None, False]],
         ["x", "choice", 0, 1, "1/1", False, ["a", "b"], ["claimed", "car", 9, None, False]],
         ["x", "flag", 0, 1, "1/1", False, [], "more"],
+        ["x", "number", 0, 1, "1e99999999", True, []],
+        {},
         "x",
     ],
 )
