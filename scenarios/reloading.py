@@ -161,7 +161,7 @@ class Reloads:
             )
         role, store = one.proposal.role, self._stores[one.proposal.role]
         before = store.live
-        after = RuleSet.from_json(one.proposal.rules, before.state, before.action)
+        after = RuleSet.from_json(one.proposal.rules, before.declared_state, before.action)
         try:
             roles = {**self._scenario.roles, role: replace(self._scenario.roles[role], rules=after)}
             scenario = replace(self._scenario, roles=roles)  # refuses what no prompt can show

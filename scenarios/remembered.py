@@ -94,17 +94,18 @@ def audit_memories(run: Path) -> list[Finding]:
 
 def _mismatches(trace: Trace, scenario: Scenario, remembering: Mapping[str, Role]) -> Iterator[Finding]:
     step_s, monitors, first = scenario.world().step_s, dict[str, Monitor](), 0
+    changed = min((one.tick for one in trace.records if isinstance(one.event, RulesChanged)), default=None)
     for record in trace.records:
         event = record.event
+        if changed is not None and record.tick >= changed:
+            return  # what is remembered from here on is that of rules that the scenario does not have
         if isinstance(event, Outcome) and event.agent == WORLD_OWNER:
             monitors, first = {}, record.tick + 1  # an episode ended
-        if isinstance(event, RulesChanged):
-            return  # what is remembered from here on is that of rules that the scenario does not have
         name = record.agent.rpartition("-")[0] or record.agent
         if not isinstance(event, Observation) or name not in remembering:
             continue
         rules = remembering[name].rules
-        if event.facts["schema"] != rules.state.__name__:
+        if event.facts.get("schema") != rules.state.__name__:
             continue  # what an agent and its peers perceive together, beside its own
         if record.agent not in monitors:
             monitors[record.agent] = monitor_of(remembering[name], step_s, is_first=record.tick == first)

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from agents.recording.events import DecisionRecord, Observation
+from agents.recording.events import DecisionRecord, Observation, RulesChanged
 from agents.recording.trace import Trace
 from agents.recording.verdicts import audit_verdicts
 from scenarios.cli import main
-from scenarios.config import RunConfig
+from scenarios.config import Reload, RunConfig
 from scenarios.corridor.rules import Cart, Move
+from scenarios.reloading import identity_of
 from scenarios.remembered import Memories, audit_memories
 from scenarios.replay import replay
 from scenarios.run import run
-from scenarios.scenario import Role
+from scenarios.scenario import Role, load
 from symbolic import UNKNOWN, Facts, RuleSet, fields, implies, once
 from tests.scenarios.policies import LAWFUL, RECKLESS
 
@@ -90,6 +91,22 @@ def test_run_is_safe_in_truth_too(tmp_path: Path) -> None:
     from scenarios.report.summary import summarise
 
     assert summarise(path).violations.executed == 0
+
+
+def test_rules_that_remember_are_changed_in_a_run_which_is_audited_up_to_there(tmp_path: Path) -> None:
+    for name, text in (("patient.py", SCENARIO), ("careful.py", SCENARIO.replace("<= 2", "<= 3"))):
+        (tmp_path / name).write_text(text)
+    new = load(str(tmp_path / "careful.py")).roles["cart"].rules
+    config = RunConfig(
+        scenario=str(tmp_path / "patient.py"),
+        seed=3,
+        reloads=(Reload(tick=4, role="cart", sha256=new.sha256, text=new.to_json()),),
+        operator=identity_of(3).public,
+    )
+    path = run(config, out=tmp_path / "run", core=RECKLESS)
+    changes = [one.event for one in Trace.read(path).records if isinstance(one.event, RulesChanged)]
+    assert [one.ruleset_sha256 for one in changes] == [new.sha256]
+    assert (audit_verdicts(path).findings, audit_memories(path), replay(path)) == ((), [], None)
 
 
 def patient(*windows: int) -> Role:
