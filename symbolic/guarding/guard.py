@@ -74,7 +74,7 @@ class Guard(Generic[S, A]):
         self._live: Callable[[], RuleSet[S, A]] = (lambda: rules) if isinstance(rules, RuleSet) else rules
         self._write, self._clock = write, clock or WallClock()
         self._reader = self._read()
-        self._tally, self._lock = Tally(), threading.Lock()
+        self._tally, self._lock = Tally(), threading.RLock()  # `write` may look at the counts
         self._head = prev
 
     @property

@@ -14,20 +14,29 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from symbolic.certifying.certificate import verdict_certificate
 from symbolic.certifying.checker import OpenError, RefusedError, Rules, check
 from symbolic.domain import Action
 from symbolic.guarding.climb import Climb, Reached
 from symbolic.guarding.guarded import Attempt
-from symbolic.guarding.ladder import Mode
+from symbolic.guarding.ladder import Mode, Rung
 from symbolic.verdict import Verdict
 
 if TYPE_CHECKING:
     from symbolic.rules import RuleSet
 
 A = TypeVar("A", bound=Action)
+
+KEYS: Final = {"kind", "version", "prev", "mode", "rules", "rung", "reason"} | {
+    "attempts",
+    "certificate",
+    "enforced",
+    "executed",
+    "faults",
+}
+"""Of a record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +102,7 @@ def audit(records: Iterable[str], rules: Iterable[str], *, head: str | None = No
     Args:
         records: lines of a log, in order.
         rules: canonical JSON of every rule set that was in force.
-        head: hash of the last record, kept elsewhere; without it the end of a log may be cut off unseen.
+        head: hash of the last record, kept elsewhere; without it the end of a log may be cut off, or changed, unseen.
     """
     known = {sha256(text.encode()).hexdigest(): Rules(text) for text in rules}
     prev, index = "", -1
@@ -112,11 +121,18 @@ def _problem(record: str, prev: str, known: dict[str, Rules]) -> str:
         plain = json.loads(record)
         if json.dumps(plain, sort_keys=True, separators=(",", ":")) != record:
             return "not in canonical form"
+        if plain.keys() != KEYS or (plain["kind"], plain["version"]) != ("guarded", 1):
+            return "no record of a guard"
         if plain["prev"] != prev:
             return "does not follow the record before it"
-        certificate = plain["certificate"]
+        certificate, mode, rung = plain["certificate"], Mode(plain["mode"]), Rung(plain["rung"])
+        is_enforced = plain["executed"] == plain["enforced"]
+        if mode is not Mode.SHADOW and not is_enforced:
+            return "executes another action than enforcement does"
         if certificate is None:
-            return "" if plain["rung"] == "safe-stop" else "acts without a certificate"
+            return "" if rung is Rung.SAFE_STOP else "acts without a certificate"
+        if rung is not Rung.SAFE_STOP and is_enforced and certificate["outcome"] != "safe":
+            return f"executes an action that is not safe, on the rung {rung.value}"
         if plain["rules"] not in known:
             return "speaks of rules that were not given"
         if certificate["action"] != plain["executed"] or certificate["rules"] != plain["rules"]:

@@ -287,6 +287,14 @@ def test_wrong_clock_ends_the_waiting_and_not_the_guarding(fault: Callable[[Step
     assert FaultKind.CLOCK_WRONG in kinds(done)
 
 
+def test_writer_that_looks_at_the_counts_blocks_nothing() -> None:
+    seen: list[int] = []
+    on: Guard[Plant, Operate] = Guard(plant_rules(), LADDER, 5.0, write=lambda record: seen.append(on.counts.decisions))
+    jobs = [in_thread(lambda: on.check(STATE, SLOW)) for _ in range(2)]
+    assert all(job.result(timeout=5).is_compliant for job in jobs)
+    assert seen == [0, 1]
+
+
 @pytest.mark.parametrize("shape", [STATE, HERE], ids=["quick", "climb"])
 def test_record_that_cannot_be_written_ends_in_the_safe_stop(shape: Any) -> None:
     kept: list[str] = []

@@ -220,6 +220,24 @@ def test_changed_cut_or_reordered_log_is_found() -> None:
         assert list(audit(forged, [plant_rules().to_json()], head=head)) != []
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"mode": "enforce"}, "executes another action than enforcement does"),
+        ({"mode": "enforce", "enforced": FAST.model_dump()}, "not safe, on the rung repaired"),
+        ({"rung": "proposed", "enforced": FAST.model_dump()}, "not safe, on the rung proposed"),
+        ({"mode": "trust"}, "no record of a guard"),
+        ({"rung": "higher"}, "no record of a guard"),
+        ({"version": 2}, "no record of a guard"),
+        ({"more": 1}, "no record of a guard"),
+    ],
+)
+def test_record_that_contradicts_its_own_rung_or_mode_is_found(change: dict[str, Any], said: str) -> None:
+    records, _ = log_of((STATE, FAST), mode=Mode.SHADOW)
+    forged = json.dumps({**json.loads(records[0]), **change}, sort_keys=True, separators=(",", ":"))
+    assert [said in problem.detail for problem in audit([forged], [plant_rules().to_json()])] == [True]
+
+
 def test_guard_goes_on_with_the_log_that_it_is_given() -> None:
     records, head = log_of(*DECISIONS)
     later = guard(write=records.append, prev=head)
