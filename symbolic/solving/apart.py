@@ -106,9 +106,9 @@ class Apart:
         assert process.stdin is not None, "opened with pipes"
         assert process.stdout is not None, "opened with pipes"
         try:
-            process.stdin.write(json.dumps(asked, separators=(",", ":")).encode() + b"\n")
-            process.stdin.flush()
-            reply = json.loads(self._line(process.stdout, START_S if is_new else watchdog_s))
+            silence_s = START_S if is_new else watchdog_s
+            _hand_over(process.stdin, json.dumps(asked, separators=(",", ":")).encode() + b"\n", silence_s)
+            reply = json.loads(self._line(process.stdout, silence_s))
             if not isinstance(reply, dict):
                 raise ValueError("no object")
         except (OSError, ValueError) as error:
@@ -160,6 +160,16 @@ class Apart:
         """Kill the process, if there is one; its exit code."""
         process, self._process, self._left = self._process, None, b""
         return None if process is None else _killed(process)
+
+
+def _hand_over(stream: IO[bytes], question: bytes, silence_s: float) -> None:
+    """Write a question; a process that takes nothing of it is as one that says nothing."""
+    rest = memoryview(question)
+    while rest:
+        _, ready, _ = select.select([], [stream], [], silence_s)
+        if not ready:
+            raise OSError(f"none of a question taken for {silence_s} s")
+        rest = rest[os.write(stream.fileno(), rest[: select.PIPE_BUF]) :]  # no more than fits, so that it never blocks
 
 
 def _killed_by(owner: int, process: subprocess.Popen[bytes]) -> None:

@@ -8,6 +8,7 @@ After a question without an answer it ends itself: what was stuck is gone with i
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -116,7 +117,10 @@ def main() -> None:
 
     def beat(ended: threading.Event) -> None:
         while not ended.wait(BEAT_S):
-            say("")
+            try:
+                say("")
+            except OSError:
+                os._exit(1)  # nobody listens: whatever the solver is stuck in would go on for ever
 
     ended = threading.Event()
     threading.Thread(target=beat, args=(ended,), daemon=True).start()

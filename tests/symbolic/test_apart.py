@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -120,6 +121,23 @@ def test_stopped_process_is_killed_after_the_watchdog(apart: Apart) -> None:
     assert time.monotonic() - start < 10
     assert stopped.poll() == -signal.SIGKILL
     assert solver.decide(RULES, HERE, STAY) == (YES, NO, NO)
+
+
+def test_process_that_takes_no_question_is_killed_after_the_watchdog() -> None:
+    process = python("import sys, time; sys.stdin.readline(); print('{\"answer\":1}', flush=True); time.sleep(60)")
+    assert process.ask(RULES, Budget(), "decide", {}) == 1
+    start = time.monotonic()
+    with pytest.raises(SolverError, match=r"none of a question taken for 0.3 s; it ended with -9"):
+        process.ask(RULES, Budget(watchdog_s=0.3), "decide", {"facts": "x" * 300_000})
+    assert time.monotonic() - start < 30
+
+
+def test_process_that_nobody_hears_ends_itself() -> None:
+    command = [sys.executable, "-m", "symbolic.solving.served"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(timeout=60) == 1
 
 
 def test_question_without_an_answer_ends_the_process() -> None:
