@@ -175,7 +175,7 @@ class RunConfig:
                 reloads=tuple(Reload(**one) for one in values.get("reloads", ())),
                 operator=values.get("operator", ""),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ConfigError(
                 f"expected the settings of a run, got some without {error}; record the run again"
             ) from error

@@ -35,7 +35,7 @@ def place(line: bytes) -> tuple[int, int, str, int]:
     try:
         fields = json.loads(line)
         return (int(fields["tick"]), int(fields["lamport"]), str(fields["agent"]), int(fields["seq"]))
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise TraceError(f"expected a record with tick, lamport, agent and seq, got `{line[:60]!r}`") from error
 
 

@@ -87,7 +87,8 @@ def _actions(trace: Trace) -> dict[str, dict[str, dict[str, Scalar]]]:
     for record in trace.records:
         if isinstance(record.event, RulesChanged) and record.event.role in trace.header.roles:
             actions[record.event.ruleset_sha256] = trace.header.roles[record.event.role].actions
-    return actions | {bound.ruleset_sha256: _role(trace, agent).actions for agent, bound in _bound(trace)}
+    bound = ((_role(trace, agent), one.ruleset_sha256) for agent, one in _bound(trace))
+    return actions | {name: role.actions for role, name in bound if role is not None}
 
 
 def _bound(trace: Trace) -> Iterator[tuple[str, BoundRules]]:
@@ -97,8 +98,8 @@ def _bound(trace: Trace) -> Iterator[tuple[str, BoundRules]]:
             yield record.agent, record.event
 
 
-def _role(trace: Trace, agent: str) -> RoleCard:
-    return trace.header.roles[agent.rpartition("-")[0] or agent]
+def _role(trace: Trace, agent: str) -> RoleCard | None:
+    return trace.header.roles.get(agent.rpartition("-")[0] or agent)
 
 
 def _rules(run: Path, names: Iterable[str], joint: Collection[str]) -> tuple[dict[str, Rules], list[Finding]]:

@@ -62,7 +62,7 @@ def test_directory_without_chains_is_named(tmp_path: Path) -> None:
         merge_run(tmp_path)
 
 
-@pytest.mark.parametrize("line", [b"", b"[]", b"{}", b"\xff", b'{"tick":0}', b"[" * 100_000])
+@pytest.mark.parametrize("line", [b"", b"[]", b"{}", b"\xff", b'{"tick":0}', b'{"tick":1e999}', b"[" * 100_000])
 def test_line_that_is_no_record_has_no_place(line: bytes) -> None:
     with pytest.raises(TraceError):
         place(line)

@@ -84,7 +84,7 @@ def conceding(event: dict[str, Any]) -> bool:
     """Executes a proposal that breaks rules, as if it had to be."""
     verdict = event["attempts"][0]["verdict"]
     given_up = [one["rule"] for one in verdict["violations"]]
-    event |= {"rung": "conceded", "action": verdict["action"], "verdict": verdict}
+    event |= {"rung": "conceded", "action": verdict["action"], "fields": {"step": "go"}, "verdict": verdict}
     event["concession"] = {"given_up": given_up, "reason": "said so"}
     return bool(given_up)
 
@@ -99,13 +99,51 @@ def test_unsafe_action_on_a_rung_that_is_safe_is_found(copy: Path) -> None:
     def repaired(event: dict[str, Any]) -> bool:
         return conceding(event) and not event.update(rung="repaired", concession=None)
 
-    (found,) = audit_verdicts(with_decision(copy, repaired)).findings
+    found, _ = audit_verdicts(with_decision(copy, repaired)).findings  # the world was given another action, too
     assert (found.problem, found.detail[:44]) == ("rung-mismatch", "expected a safe action on the rung `repaired")
 
 
 def test_rule_given_up_though_some_action_complied_is_found(copy: Path) -> None:
-    (found,) = audit_verdicts(with_decision(copy, conceding)).findings
+    found, _ = audit_verdicts(with_decision(copy, conceding)).findings  # the world was given another action, too
     assert (found.problem, found.detail) == (
         "rung-mismatch",
         "expected the least bad action, got one though another breaks only []",
     )
+
+
+EXECUTED: list[tuple[dict[str, Any], str]] = [
+    ({"action": "A1"}, "expected a verdict on the executed action A1, got one on A2"),
+    ({"fields": {"step": "elsewhere"}}, "expected the fields of the action A2, got others"),
+    ({"rung": "safe-stop"}, "expected the declared safe stop A1, got A2"),
+]
+
+
+@pytest.mark.parametrize(("change", "said"), EXECUTED)
+def test_other_action_than_the_judged_or_declared_one_is_found(copy: Path, change: dict[str, Any], said: str) -> None:
+    def swapped(event: dict[str, Any]) -> bool:
+        return event["action"] == "A2" and not event.update(change)
+
+    found = audit_verdicts(with_decision(copy, swapped)).findings
+    assert (found[0].problem, found[0].detail) == ("rung-mismatch", said)
+
+
+def test_action_given_to_the_world_without_its_decision_is_found(copy: Path) -> None:
+    trace = copy / "trace.jsonl"
+    lines = trace.read_text().splitlines(keepends=True)
+    index = next(index for index, line in enumerate(lines) if '"kind":"applied"' in line)
+    lines[index] = lines[index].replace('"action":"A2"', '"action":"A1"')
+    trace.write_text("".join(lines))
+    (found,) = audit_verdicts(copy).findings
+    assert (found.problem, found.detail[:38]) == ("rung-mismatch", "expected the action decided in record ")
+
+
+def test_rules_given_up_that_the_set_does_not_have_are_found(copy: Path) -> None:
+    def conceded(event: dict[str, Any]) -> bool:
+        if not conceding(event):
+            return False
+        event["verdict"]["violations"][0]["rule"] = "R99"
+        event["concession"]["given_up"] = [one["rule"] for one in event["verdict"]["violations"]]
+        return True
+
+    found = audit_verdicts(with_decision(copy, conceded)).findings
+    assert {one.problem for one in found} == {"verdict-mismatch", "rung-mismatch"}
