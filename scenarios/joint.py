@@ -30,14 +30,14 @@ def opened(scenario: Scenario, config: RunConfig, seen: Mapping[str, Facts | Non
 
 
 def _known(role: Role, name: str, facts: Facts | None) -> Commitment:
-    is_known = facts is not None and not unreadable(facts, role.rules)
+    """What is known of an agent; a stale observation says as little about it to others as to itself."""
+    is_known = facts is not None and not unreadable(facts, role.rules) and facts.age_s <= Ladder().max_age_s
     return Commitment(name=name, rules=role.rules, facts=facts if is_known else None, action=None)
 
 
 def _rank(role: Role, one: Commitment) -> float:
     """Whoever cannot look at the others does its safe stop whatever they do, so it commits first."""
-    is_blind = one.facts is None or one.facts.age_s > Ladder().max_age_s
-    return math.inf if is_blind else role.rank
+    return math.inf if one.facts is None else role.rank
 
 
 def rule_texts(scenario: Scenario, config: RunConfig) -> dict[str, str]:

@@ -13,7 +13,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
-from agents.deciding import LexiconError
 from agents.deciding.decision import rule_cards
 from agents.messaging import (
     Envelope,
@@ -32,7 +31,7 @@ from agents.recording.log import Chain
 from agents.recording.trace import Trace
 from scenarios.config import ConfigError, RunConfig
 from scenarios.scenario import Scenario, ScenarioError
-from symbolic import Judgement, ReloadError, RuleSet, RuleStore
+from symbolic import Judgement, ReloadError, RuleError, RuleSet, RuleStore
 
 MAX_CHARS: Final = 30_000
 """Canonical JSON that a message can hold in any case, its quotes escaped."""
@@ -164,9 +163,9 @@ class Reloads:
         after = RuleSet.from_json(one.proposal.rules, before.declared_state, before.action)
         try:
             roles = {**self._scenario.roles, role: replace(self._scenario.roles[role], rules=after)}
-            scenario = replace(self._scenario, roles=roles)  # refuses what no prompt can show
+            scenario = replace(self._scenario, roles=roles)  # refuses what no prompt can show, or no joint rules fit
             store.activate(judgement.sha256, by=one.proposal.signer)
-        except (ScenarioError, LexiconError, ReloadError) as error:
+        except (ScenarioError, RuleError, ReloadError) as error:
             return f"{one.message}: {error}"
         self._scenario = scenario
         event = RulesChanged(

@@ -100,7 +100,7 @@ class Joint:
             pending: what is known of those that are still to commit, and will have to comply with it.
 
         Raises:
-            RuleError: a rule about all of them is beyond the budget.
+            RuleError: a rule about all of them is beyond the budget, or two have the same name.
         """
         before, after = _sorted(peers), _sorted([one for one in pending if self._is_watched(own, one.rules)])
         ordered = [*before, *after]
@@ -108,7 +108,8 @@ class Joint:
             return Bound(rules=own, facts=facts, peers=())
         circle = self.circle(own, [one.rules for one in before], [one.rules for one in after])
         names = tuple(one.name for one in ordered)
-        if facts.schema is not own.state:  # foreign facts are refused by the check, not read as others
+        # Facts that are foreign, or contradict what they remember, are refused by the check, not read as others.
+        if facts.schema is not own.state or not own.is_possible(facts):
             return Bound(rules=circle.rules, facts=facts, peers=names)
         codes = [_code(ordered[seat.part.agent - 1], seat) for seat in circle.seats]
         known = [one.facts.age_s for one in ordered if one.facts is not None]
@@ -140,8 +141,8 @@ class Joint:
         bound = self.bind(one.rules, one.facts, others)
         placed = self.circle(one.rules, [peer.rules for peer in _sorted(others)]).placed
         broken = [placed[found.name] for found in bound.rules.check(bound.facts, one.action).violations]
-        own = {rule.name for rule in one.rules.rules}
-        joint = [rule for rule in broken if rule.rule.name not in own]
+        own = {id(rule) for rule in one.rules.rules}  # not by name: a joint rule may have that of one of the role
+        joint = [rule for rule in broken if id(rule.rule) not in own]
         return tuple(_told(rule, bound.peers) for rule in joint if rule.agents[0] == 0 or rule.actors == {0})
 
     def graph(self, seen: Mapping[str, Commitment]) -> nx.Graph[str]:
@@ -219,9 +220,11 @@ def _circle(sets: Joints, roles: Sequence[Rules], num_before: int) -> Circle:
         return Read(Owner.STATE, domain_of(state).field(_name(part)))
 
     bound: Rules = RuleSet(state, own.action, decider=own.decider)
-    named = {_rule_name(placed): placed for placed in _placed(sets, roles, num_before, place)}
-    for name, placed in named.items():
-        bound.add(
+    named: dict[str, Placed] = {}
+    for placed in _placed(sets, roles, num_before, place):
+        name = _rule_name(placed)
+        named[name] = placed
+        bound.add(  # INVARIANT: a name that is taken is refused, else one rule would stand in the place of another
             kind=placed.rule.kind,
             name=name,
             expression=placed.expression,

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, TypeAlias
 
-from symbolic.declaration import opposite
-from symbolic.domain import Action, State
+from symbolic.declaration import RuleError, opposite
+from symbolic.domain import Action, State, domain_of
 from symbolic.expression import (
     Arithmetic,
     Choose,
@@ -160,8 +160,28 @@ def near(joints: Joints, roles: Sequence[Rules], one: int, other: int, place: Pl
 
 
 def fits(rules: Rules, state: type[State], action: type[Action]) -> bool:
-    """Whether joint rules over these types are about agents of that role."""
-    return rules.action is action and issubclass(rules.declared_state, state)
+    """Whether joint rules over these types are about agents of that role.
+
+    Raises:
+        RuleError: the role's state declares a field anew, with values that the joint rules do not know.
+    """
+    if rules.action is not action or not issubclass(rules.declared_state, state):
+        return False
+    _demand_values(rules.declared_state, state)
+    return True
+
+
+@lru_cache(maxsize=256)
+def _demand_values(own: type[State], state: type[State]) -> None:
+    """Refuse fields whose codes mean something else in a role's state, or reach further, than in the joint rules'."""
+    for spec in domain_of(state).fields:
+        other = domain_of(own).field(spec.name)
+        is_alike = (spec.kind, spec.step, spec.words) == (other.kind, other.step, other.words)
+        if not (is_alike and spec.low <= other.low and other.high <= spec.high):
+            raise RuleError(
+                f"expected `{spec.name}` of `{own.__name__}` to have values of that of `{state.__name__}`, got others; "
+                "declare it once"
+            )
 
 
 def _ways(joint: JointRules[Any, Any, Any, Any], roles: Sequence[Rules], one: int, other: int) -> list[tuple[int, int]]:

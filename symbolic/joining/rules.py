@@ -103,7 +103,8 @@ class JointRules(Generic[S, A, T, B]):
         A pair of one role is in range where the condition holds one way round or the other.
         """
         place = _place(body)
-        if self._range is not None or self._proved is not None:
+        is_used = self._proved is not None or self.pair.is_sealed or self.counted.is_sealed
+        if self._range is not None or is_used:
             raise RuleError(f"{place}expected one range before the first use, got another; join the conditions")
         views = View(self.layout, 0, Owner.STATE, self.state), View(self.layout, 1, Owner.STATE, self.peer_state)
         try:

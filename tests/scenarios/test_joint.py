@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +17,14 @@ from agents.recording.verdicts import audit_verdicts
 from localist_core import Core, OverloadError, Request, ScriptedCore
 from scenarios.cli import main
 from scenarios.config import Part, RunConfig
+from scenarios.corridor.rules import Cart, Move
+from scenarios.desk import Desk
+from scenarios.joint import opened
 from scenarios.replay import replay
 from scenarios.report.summary import Summary, summarise
 from scenarios.run import run
+from scenarios.scenario import load
+from symbolic import Facts
 from tests.scenarios.policies import CONTRITE, LAWFUL, RECKLESS
 
 SILENT = """
@@ -232,3 +238,15 @@ def test_verify_reports_joint_rules_of_a_scenario(capsys: pytest.CaptureFixture[
     assert (joint["any_size"], joint["findings"]) == ("yes", [])
     assert main(["verify", "doorway"]) == 0
     assert "joint rules" in capsys.readouterr().out
+
+
+def test_stale_observation_of_a_peer_is_not_believed() -> None:
+    near = Cart(free_cells=3, crossing_in=1, is_on_crossing=False, rival_in=9, must_yield=False, rival_intent="silent")
+    far = near.model_copy(update={"crossing_in": 9})
+    seen = {"cart-1": Facts.exact(far, age_s=60.0), "cart-2": Facts.exact(near)}
+    commits = opened(load("doorway"), doorway(), seen, Desk(LAWFUL, seen))
+    assert commits is not None
+    commits.close("cart-1")
+    held = asyncio.run(commits.turn("cart-2", Facts.exact(near)))
+    assert held.bound.peers == ("cart-1",)
+    assert not held.bound.rules.check(held.bound.facts, Move(step="go")).is_safe

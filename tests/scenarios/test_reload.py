@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from agents.recording.trace import Trace
 from agents.recording.verdicts import audit_verdicts
 from scenarios.cli import main
 from scenarios.config import BusConfig, ConfigError, Part, Reload, RunConfig
-from scenarios.corridor.rules import rules
+from scenarios.corridor.rules import Cart, Move, rules
 from scenarios.reloading import identity_of, signing
 from scenarios.replay import replay
 from scenarios.report.summary import summarise
@@ -126,6 +127,28 @@ def test_an_old_proposal_sent_again_rolls_nothing_back(tmp_path: Path) -> None:
 def test_another_key_than_the_declared_one_changes_nothing(tmp_path: Path) -> None:
     path = run(corridor((4, STRICTER)), out=tmp_path / "run", core=CONTRITE, identity=Identity.generate())
     assert "not of these bytes" in refusals(Trace.read(path))[0]
+
+
+QUOTA = """
+from dataclasses import replace
+from scenarios.corridor.rules import Cart, Move
+from scenarios.doorway import scenario as doorway
+from symbolic import Joint, JointRules
+crossing = JointRules(Cart, Move)
+@crossing.at_most(1)
+def single(s, a):
+    return (s.crossing_in == 1) & (a.step == "go")
+scenario = replace(doorway, name="quota", joint=Joint(crossing))
+"""
+
+
+def test_rules_that_do_not_fit_the_joint_ones_leave_the_old_ones_live(tmp_path: Path) -> None:
+    (tmp_path / "quota.py").write_text(QUOTA)
+    same_name = RuleSet(Cart, Move)
+    same_name.forbid(id="single", priority=90)(lambda s, a: (s.free_cells < 1) & (a.step == "go"))
+    planned = corridor((3, same_name))
+    path = run(replace(planned, scenario=str(tmp_path / "quota.py")), out=tmp_path / "run", core=CONTRITE)
+    assert [("`single`: expected a new name" in said) for said in refusals(Trace.read(path))] == [True]
 
 
 def test_a_reload_after_the_end_is_told(tmp_path: Path) -> None:

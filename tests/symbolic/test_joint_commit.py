@@ -278,3 +278,96 @@ def test_joint_rules_json_tells_sets_apart() -> None:
 
     assert declared(1).sha256 == declared(1).sha256
     assert len({declared(reach).sha256 for reach in itertools.chain((1, 2))}) == 2
+
+
+def lone_walkers(name: str = "worn_out") -> RuleSet[Walker, Pace]:
+    """A role with one rule: who is tired stays."""
+    rules = RuleSet(Walker, Pace)
+
+    @rules.forbid(priority=90, id=name)
+    def own(s: Walker, a: Pace) -> bool:
+        return s.tired & (a.to == "go")
+
+    return rules
+
+
+def test_rule_of_the_role_and_quota_of_one_name_are_refused_and_neither_is_lost() -> None:
+    rules, joint = lone_walkers(), JointRules(Walker, Pace)
+
+    @joint.at_most(1, id="worn_out")
+    def first(s: Walker, a: Pace) -> bool:
+        return (s.place == 0) & (a.to == "go")
+
+    with pytest.raises(RuleError, match="`worn_out`: expected a new name"):
+        Joint(joint).circle(rules, [rules])
+
+
+def test_joint_rules_of_one_name_in_two_sets_are_refused_and_neither_is_lost() -> None:
+    rules, sets = lone_walkers(), (JointRules(Walker, Pace), JointRules(Walker, Pace))
+    for place, joint in enumerate(sets):
+
+        @joint.forbid(id="together")
+        def both(i: Walker, a: Pace, j: Walker, b: Pace, place: int = place) -> bool:
+            return (i.place == place) & (a.to == "go") & (b.to == "go")
+
+    with pytest.raises(RuleError, match="expected a new name"):
+        Joint(*sets).circle(rules, [rules])
+
+
+def test_joint_rule_with_the_name_of_one_of_the_role_is_seen_broken() -> None:
+    rules, joint = lone_walkers("together"), JointRules(Walker, Pace)
+
+    @joint.forbid(is_symmetric=True)
+    def together(i: Walker, a: Pace, j: Walker, b: Pace) -> bool:
+        return (a.to == "go") & (b.to == "go")
+
+    fresh, go = Facts.exact(Walker(place=0, tired=False)), Pace(to="go")
+    one, other = (Commitment(name=name, rules=rules, facts=fresh, action=go) for name in "ab")
+    assert Joint(joint).broken(one, [other]) == ("together with b",)
+
+
+def test_facts_that_contradict_what_they_remember_are_undecided_beside_peers() -> None:
+    rules, joint = RuleSet(Walker, Pace), JointRules(Walker, Pace)
+
+    @rules.forbid()
+    def rest(s: Walker, a: Pace) -> bool:
+        return once(s.tired, within_s=2) & (a.to == "go")
+
+    @joint.forbid(is_symmetric=True)
+    def together(i: Walker, a: Pace, j: Walker, b: Pace) -> bool:
+        return (a.to == "go") & (b.to == "go")
+
+    odd = Facts.from_codes(rules.state, (0, 1, 0))  # tired now, and not within the last two seconds
+    bound = Joint(joint).bind(rules, odd, [Commitment(name="b", rules=rules, facts=None, action=Pace(to="stay"))])
+    assert bound.rules.check(bound.facts, Pace(to="go")).outcome is Outcome.UNDECIDED
+
+
+class Drifter(Walker):
+    place: int = whole(ge=0, le=5)
+
+
+def test_role_that_declares_a_field_of_the_joint_rules_anew_is_refused() -> None:
+    rules, joint = RuleSet(Drifter, Pace), JointRules(Walker, Pace)
+
+    @rules.forbid()
+    def edge(s: Drifter, a: Pace) -> bool:
+        return (s.place == 5) & (a.to == "go")
+
+    @joint.forbid(is_symmetric=True)
+    def together(i: Walker, a: Pace, j: Walker, b: Pace) -> bool:
+        return (a.to == "go") & (b.to == "go")
+
+    with pytest.raises(RuleError, match="expected `place` of `Drifter` to have values of that of `Walker`"):
+        Joint(joint).circle(rules, [rules])
+
+
+def test_range_that_is_declared_after_the_first_use_is_refused() -> None:
+    joint = JointRules(Walker, Pace)
+
+    @joint.forbid()
+    def together(i: Walker, a: Pace, j: Walker, b: Pace) -> bool:
+        return (a.to == "go") & (b.to == "go")
+
+    assert joint.rules
+    with pytest.raises(RuleError, match="expected one range before the first use"):
+        joint.in_range(lambda i, j: i.place == j.place)
