@@ -11,8 +11,7 @@ from typing import Any
 from agents.recording.audit import Finding
 from agents.recording.events import WORLD_OWNER, Observation, Outcome, RulesChanged
 from agents.recording.trace import Trace
-from scenarios.config import RunConfig
-from scenarios.scenario import Role, Scenario, load
+from scenarios.scenario import SHIPPED, Role, Scenario, load
 from scenarios.world import Truths
 from symbolic import DomainError, Facts, Monitor, MonitorError, RuleSet, migrated
 from symbolic.remembering.memory import REMEMBERING
@@ -76,20 +75,42 @@ def has_memory(trace: Trace) -> bool:
     return any(str(event.facts.get("schema", "")).endswith(REMEMBERING) for event in seen)
 
 
-def audit_memories(run: Path) -> list[Finding]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryAudit:
+    """What stepping the monitors again found."""
+
+    findings: tuple[Finding, ...] = ()
+    left_open: str = ""
+    """Why some of what was remembered was not looked at; empty where all of it was."""
+
+
+def audit_memories(run: Path, scenario: str = "") -> MemoryAudit:
     """Step the monitors again over the recorded facts; what agents said to remember and the monitors do not is found.
 
     Time between ticks and how a history begins are those of the scenario as it is now. Where rules changed in the run,
     it is audited up to there.
 
+    Args:
+        run: the recorded run.
+        scenario: reference of its scenario. A shipped one is known from the record; a file that a record names is
+            never loaded, since an audit must not run what a stranger's record asks for.
+
     Raises:
         TraceError: no trace there.
-        ScenarioError: its scenario cannot be found any more.
+        ScenarioError: no such scenario.
     """
     trace = Trace.read(run)
-    scenario = load(RunConfig.from_json(trace.header.config).scenario)
-    remembering = {name: role for name, role in scenario.roles.items() if role.rules.memory.operators}
-    return list(_mismatches(trace, scenario, remembering)) if remembering else []
+    if not has_memory(trace):
+        return MemoryAudit()
+    if not scenario and trace.header.scenario not in SHIPPED:
+        return MemoryAudit(left_open="its scenario is a file, which is not loaded for a record; give it by --scenario")
+    known = load(scenario or trace.header.scenario)
+    remembering = {name: role for name, role in known.roles.items() if role.rules.memory.operators}
+    if not remembering:
+        return MemoryAudit(left_open=f"the scenario `{known.name}` remembers nothing, the record does")
+    changed = min((one.tick for one in trace.records if isinstance(one.event, RulesChanged)), default=None)
+    said = "" if changed is None else f"rules changed in tick {changed}; what is remembered from there on"
+    return MemoryAudit(findings=tuple(_mismatches(trace, known, remembering)), left_open=said)
 
 
 def _mismatches(trace: Trace, scenario: Scenario, remembering: Mapping[str, Role]) -> Iterator[Finding]:

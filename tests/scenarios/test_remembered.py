@@ -10,11 +10,11 @@ import pytest
 from agents.recording.events import DecisionRecord, Observation, RulesChanged
 from agents.recording.trace import Trace
 from agents.recording.verdicts import audit_verdicts
-from scenarios.cli import main
+from scenarios.cli import Exit, main
 from scenarios.config import Reload, RunConfig
 from scenarios.corridor.rules import Cart, Move
 from scenarios.reloading import identity_of
-from scenarios.remembered import Memories, audit_memories
+from scenarios.remembered import Memories, MemoryAudit, audit_memories
 from scenarios.replay import replay
 from scenarios.run import run
 from scenarios.scenario import Role, load
@@ -66,7 +66,7 @@ def test_what_is_remembered_stands_in_the_recorded_facts_and_decides(recorded: P
 def test_run_with_memory_is_audited_and_replayed(recorded: Path) -> None:
     verdicts = audit_verdicts(recorded)
     assert (verdicts.num_open, verdicts.findings) == (0, ())
-    assert audit_memories(recorded) == []
+    assert audit_memories(recorded, str(recorded.parent / "patient.py")) == MemoryAudit()
     assert replay(recorded) is None
 
 
@@ -82,7 +82,9 @@ def test_forged_memory_is_found(recorded: Path, tmp_path: Path) -> None:
     copy.mkdir()
     (copy / "trace.jsonl").write_text(text.replace(line, json.dumps(record, sort_keys=True, separators=(",", ":"))))
     assert trace.header.scenario == "patient"
-    assert [finding.problem for finding in audit_memories(copy)][:1] == ["memory-mismatch"]
+    assert [finding.problem for finding in audit_memories(copy, str(recorded.parent / "patient.py")).findings][:1] == [
+        "memory-mismatch"
+    ]
 
 
 def test_run_is_safe_in_truth_too(tmp_path: Path) -> None:
@@ -106,7 +108,21 @@ def test_rules_that_remember_are_changed_in_a_run_which_is_audited_up_to_there(t
     path = run(config, out=tmp_path / "run", core=RECKLESS)
     changes = [one.event for one in Trace.read(path).records if isinstance(one.event, RulesChanged)]
     assert [one.ruleset_sha256 for one in changes] == [new.sha256]
-    assert (audit_verdicts(path).findings, audit_memories(path), replay(path)) == ((), [], None)
+    memories = audit_memories(path, str(tmp_path / "patient.py"))
+    assert (audit_verdicts(path).findings, memories.findings, replay(path)) == ((), (), None)
+    assert memories.left_open.startswith("rules changed in tick 4")
+
+
+def test_audit_loads_no_file_that_a_record_names(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = recorded.parent / "patient.py"
+    kept = source.read_text()
+    source.write_text("raise SystemExit('the record ran this')")
+    try:
+        assert main(["audit", str(recorded)]) == Exit.INCONCLUSIVE
+    finally:
+        source.write_text(kept)
+    assert "memory not checked: its scenario is a file, which is not loaded for a record" in capsys.readouterr().out
+    assert main(["audit", str(recorded), "--scenario", str(source)]) == Exit.PASS
 
 
 def patient(*windows: int) -> Role:
@@ -143,5 +159,5 @@ def test_missed_tick_is_a_gap() -> None:
 
 
 def test_audit_command_steps_the_monitors_again(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["audit", str(recorded)]) == 0
+    assert main(["audit", str(recorded), "--scenario", str(recorded.parent / "patient.py")]) == 0
     assert capsys.readouterr().out.startswith("intact")
