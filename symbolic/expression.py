@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
@@ -256,6 +256,14 @@ def rebuilt(expr: Expr, parts: Sequence[Expr]) -> Expr:
             return replace(expr, body=parts[0])
         case _:
             return expr
+
+
+def renamed(expr: Expr, other: Callable[[Read], Read]) -> Expr:
+    """A plain expression with every field replaced; fields must keep their kind, step and words."""
+    if isinstance(expr, Read):
+        return other(expr)
+    parts = children(expr)
+    return rebuilt(expr, tuple(renamed(part, other) for part in parts)) if parts else expr
 
 
 def walk(expr: Expr) -> Iterator[Expr]:

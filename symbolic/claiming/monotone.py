@@ -28,8 +28,7 @@ from symbolic.expression import (
     Order,
     Owner,
     Read,
-    children,
-    rebuilt,
+    renamed,
 )
 from symbolic.field import Kind
 from symbolic.proving.census import Census, census
@@ -83,11 +82,11 @@ def _without(told: Told, roles: frozenset[str]) -> Told:
 def _enlarged(violation: Expr, assumption: Expr | None, told: Sequence[Told], doubled: Domain) -> Expr:
     """Forbidden in silence, and not as heard."""
     heard = {name: Read(Owner.STATE, field) for name, field in doubled.by_name.items()}
-    silent = {one.field.name: heard[one.field.name + SILENT] for one in told}
-    known = [part for one in told for part in _is_silent(silent[one.field.name], one)]
+    quiet = heard | {one.field.name: heard[one.field.name + SILENT] for one in told}
+    known = [part for one in told for part in _is_silent(quiet[one.field.name], one)]
     if assumption is not None:
-        known.append(_renamed(assumption, heard))
-    return Join(Junction.AND, (*known, _renamed(violation, {**heard, **silent}), Not(_renamed(violation, heard))))
+        known.append(_over(assumption, heard))
+    return Join(Junction.AND, (*known, _over(violation, quiet), Not(_over(violation, heard))))
 
 
 def _is_silent(copy: Read, told: Told) -> Iterator[Expr]:
@@ -103,12 +102,9 @@ def _is_silent(copy: Read, told: Told) -> Iterator[Expr]:
             yield Compare(Order.EQ, copy, Number(told.silent * told.field.step))
 
 
-def _renamed(expr: Expr, reads_of: Mapping[str, Read]) -> Expr:
-    """The expression with other fields of the state read, by name."""
-    if isinstance(expr, Read):
-        return reads_of[expr.field.name] if expr.owner is Owner.STATE else expr
-    parts = children(expr)
-    return rebuilt(expr, tuple(_renamed(part, reads_of) for part in parts)) if parts else expr
+def _over(expr: Expr, fields: Mapping[str, Read]) -> Expr:
+    """The expression over other fields of the state, by name; fields of the action stay."""
+    return renamed(expr, lambda read: fields[read.field.name] if read.owner is Owner.STATE else read)
 
 
 def monotony(prover: Prover) -> Iterator[Finding]:

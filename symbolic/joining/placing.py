@@ -27,9 +27,9 @@ from symbolic.expression import (
     Order,
     Owner,
     Read,
+    renamed,
 )
 from symbolic.joining.pairing import Part
-from symbolic.joining.renaming import renamed
 from symbolic.joining.rules import JointRules, Quota
 from symbolic.reading.residual import junction
 from symbolic.rule import Rule

@@ -27,9 +27,21 @@ from typing import Any, Generic, TypeAlias, TypeVar, cast, overload
 from symbolic.canonical import to_plain
 from symbolic.declaration import DEFAULT_PRIORITY, RuleError, RuleKind
 from symbolic.domain import Action, State
-from symbolic.expression import Constant, Expr, ExpressionError, Join, Junction, Owner, Past, Remaining, reads, walk
+from symbolic.expression import (
+    Constant,
+    Expr,
+    ExpressionError,
+    Join,
+    Junction,
+    Owner,
+    Past,
+    Remaining,
+    reads,
+    renamed,
+    walk,
+)
+from symbolic.joining.alike import are_alike
 from symbolic.joining.pairing import Pair, View
-from symbolic.joining.renaming import are_alike, renamed
 from symbolic.joining.symmetry import asymmetry
 from symbolic.rule import Rule
 from symbolic.rules import RuleSet

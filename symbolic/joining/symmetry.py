@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from symbolic.domain import domain_of
 from symbolic.expression import Expr
-from symbolic.joining.renaming import are_alike
+from symbolic.joining.alike import are_alike
 from symbolic.proving.census import Census
 from symbolic.proving.prover import Prover
 from symbolic.solving.question import Point

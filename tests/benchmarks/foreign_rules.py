@@ -23,6 +23,9 @@ from symbolic.reading.reference import Walk
 OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 
 
+SIGNS = {Arithmetic.ADD: " + ", Arithmetic.SUBTRACT: " - ", Arithmetic.MULTIPLY: " * "}
+
+
 class NoWordError(TypeError):
     """An expression that these translations have no word for."""
 
@@ -45,8 +48,7 @@ def _cedar(expr: Expr) -> str:
             inner = _cedar(expr.args[0])
             return f"(if {inner} < 0 then -({inner}) else {inner})"
         case Compute(op=Arithmetic.ADD | Arithmetic.SUBTRACT | Arithmetic.MULTIPLY):
-            sign = {Arithmetic.ADD: " + ", Arithmetic.SUBTRACT: " - ", Arithmetic.MULTIPLY: " * "}[expr.op]
-            return f"({sign.join(map(_cedar, expr.args))})"
+            return f"({SIGNS[expr.op].join(map(_cedar, expr.args))})"
         case Not():
             return f"!{_cedar(expr.arg)}"
         case Join(op=Junction.IMPLIES):
@@ -89,8 +91,7 @@ def _rego_number(expr: Expr) -> str:
         case Compute(op=Arithmetic.ABSOLUTE):
             return f"abs({_rego_number(expr.args[0])})"
         case Compute(op=Arithmetic.ADD | Arithmetic.SUBTRACT | Arithmetic.MULTIPLY):
-            sign = {Arithmetic.ADD: " + ", Arithmetic.SUBTRACT: " - ", Arithmetic.MULTIPLY: " * "}[expr.op]
-            return f"({sign.join(map(_rego_number, expr.args))})"
+            return f"({SIGNS[expr.op].join(map(_rego_number, expr.args))})"
         case _:
             raise NoWordError(f"expected linear numbers for Rego, got {type(expr).__name__}")
 
@@ -125,8 +126,7 @@ def _python(expr: Expr) -> str:
         case Compute(op=Arithmetic.ABSOLUTE):
             return f"abs({_python(expr.args[0])})"
         case Compute(op=Arithmetic.ADD | Arithmetic.SUBTRACT | Arithmetic.MULTIPLY):
-            sign = {Arithmetic.ADD: " + ", Arithmetic.SUBTRACT: " - ", Arithmetic.MULTIPLY: " * "}[expr.op]
-            return f"({sign.join(map(_python, expr.args))})"
+            return f"({SIGNS[expr.op].join(map(_python, expr.args))})"
         case Not():
             return f"(not {_python(expr.arg)})"
         case Join(op=Junction.IMPLIES):

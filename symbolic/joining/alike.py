@@ -1,8 +1,7 @@
-"""An expression with other fields in the places of its own."""
+"""Whether two expressions are the same but for the order of what may stand in any order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from symbolic.canonical import to_json
@@ -14,38 +13,12 @@ from symbolic.expression import (
     Expr,
     Join,
     Junction,
-    Member,
     Not,
     Order,
-    Read,
     Same,
 )
 
 MIRRORED: Final = {Order.GT: Order.LT, Order.GE: Order.LE}
-
-
-def renamed(expr: Expr, other: Callable[[Read], Read]) -> Expr:
-    """The expression with every field replaced; fields must keep their kind, step and words."""
-    match expr:
-        case Read():
-            return other(expr)
-        case Compute():
-            return Compute(expr.op, tuple(renamed(arg, other) for arg in expr.args))
-        case Choose():
-            parts = (renamed(part, other) for part in (expr.condition, expr.then, expr.otherwise))
-            return Choose(*parts)
-        case Compare():
-            return Compare(expr.op, renamed(expr.left, other), renamed(expr.right, other))
-        case Member():
-            return Member(other(expr.read), expr.codes)
-        case Same():
-            return Same(other(expr.left), other(expr.right))
-        case Not():
-            return Not(renamed(expr.arg, other))
-        case Join():
-            return Join(expr.op, tuple(renamed(arg, other) for arg in expr.args))
-        case _:
-            return expr
 
 
 def are_alike(left: Expr, right: Expr) -> bool:
